@@ -28,6 +28,23 @@ REQUIRED = (
     "num_attention_heads",
     "max_position_embeddings",
 )
+OPTIONAL = {  # the types that JSON may give them; null stands for their default
+    "num_key_value_heads": int,
+    "head_dim": int,
+    "layer_types": list,
+    "sliding_window": int,
+    "rope_theta": int | float,
+    "rope_scaling": dict,
+    "rope_parameters": dict,
+    "rms_norm_eps": int | float,
+    "initializer_range": int | float,
+    "hidden_act": str,
+    "attention_bias": bool,
+    "tie_word_embeddings": bool,
+    "dtype": str,
+    "torch_dtype": str,
+}
+AS_PUBLISHED = "Take config.json as it was published with the checkpoint"
 
 
 @dataclass(frozen=True)
@@ -113,6 +130,7 @@ class OlmoConfig:
     sliding_window: int | None
     rope: Mapping[LayerType, Rope]
     rms_norm_eps: float
+    initializer_range: float
     hidden_act: str
     attention_bias: bool
     tie_word_embeddings: bool
@@ -133,10 +151,10 @@ class OlmoConfig:
                 f"Expected one of {', '.join(MODEL_TYPES)}",
             )
         if missing := [field for field in REQUIRED if not isinstance(fields.get(field), int)]:
-            raise ConfigError(
-                f"{name} has no whole number for {', '.join(missing)}",
-                "Take config.json as it was published with the checkpoint",
-            )
+            raise ConfigError(f"{name} has no whole number for {', '.join(missing)}", AS_PUBLISHED)
+        for field, kind in OPTIONAL.items():
+            if not isinstance(value := fields.get(field), kind | None):
+                raise ConfigError(f"{name} has {value!r} for {field}", AS_PUBLISHED)
         layers, heads = fields["num_hidden_layers"], fields["num_attention_heads"]
         layer_types = tuple(fields.get("layer_types") or _default_layer_types(model_type, layers))
         try:
@@ -153,18 +171,18 @@ class OlmoConfig:
                 layer_types=layer_types,
                 sliding_window=fields.get("sliding_window"),
                 rope=_ropes(fields),
-                rms_norm_eps=fields.get("rms_norm_eps", 1e-5),
-                hidden_act=fields.get("hidden_act", "silu"),
-                attention_bias=fields.get("attention_bias", False),
-                tie_word_embeddings=fields.get("tie_word_embeddings", False),
+                rms_norm_eps=fields.get("rms_norm_eps") or 1e-5,
+                initializer_range=fields.get("initializer_range") or 0.02,
+                hidden_act=fields.get("hidden_act") or "silu",
+                attention_bias=bool(fields.get("attention_bias")),
+                tie_word_embeddings=bool(fields.get("tie_word_embeddings")),
                 dtype=fields.get("dtype") or fields.get("torch_dtype") or "bfloat16",
                 eos_token_id=fields.get("eos_token_id"),
                 pad_token_id=fields.get("pad_token_id"),
             )
-        except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise ConfigError(
-                f"{name} has rope or head fields that cannot be read ({error!r})",
-                "Take config.json as it was published with the checkpoint",
+                f"{name} has rope or head fields that cannot be read ({error!r})", AS_PUBLISHED
             ) from error
         config._check(name)
         return config
@@ -190,10 +208,7 @@ class OlmoConfig:
         }
         for fault, found in faults.items():
             if found:
-                raise ConfigError(
-                    f"{name} has {fault}",
-                    "Take config.json as it was published with the checkpoint",
-                )
+                raise ConfigError(f"{name} has {fault}", AS_PUBLISHED)
 
     # -- layers and heads ------------------------------------------------------------------------
 

@@ -1,0 +1,138 @@
+"""A MODEL name → a PyTorch model that runs, and its tokenizer.
+
+Where the weights are at hand they are loaded; where only config.json is (a preset, a URL), the
+model is built on PyTorch's meta device: every shape and every call, and no numbers.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging
+
+from olmo_explain.config import read_config
+from olmo_explain.errors import CheckpointError, OutOfRange, UsageError
+from olmo_explain.source import PRESETS, HubSource, LocalSource, Source, resolve
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load(
+    model: str | Source, dtype: torch.dtype | str | None = None, *, attention: str = "eager"
+) -> tuple[PreTrainedModel, Any | None]:
+    """The model in evaluation mode and its tokenizer, or None where there is no tokenizer.
+
+    `dtype`: the checkpoint's own when not given. `attention`: transformers' name of the attention
+    function; "eager" is the one that returns attention patterns.
+
+    >>> model, tokenizer = load("tiny")
+    >>> model.lm_head.weight.shape
+    torch.Size([2048, 128])
+    """
+    source = resolve(model) if isinstance(model, str) else model
+    config = read_config(source)
+    dtype = _dtype(dtype or config.dtype)
+    if not _has_weights(source):
+        return _on_meta(source, dtype, attention), None
+    where, options = _pretrained(source)
+    try:
+        with _quiet(source.name in PRESETS):
+            loaded = AutoModelForCausalLM.from_pretrained(
+                where, dtype=dtype, attn_implementation=attention, **options
+            )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{source.name} cannot be loaded: {_first_line(error)}", "Download the checkpoint again"
+        ) from error
+    return loaded.eval(), _tokenizer(where, options)
+
+
+def prompt_ids(
+    model: PreTrainedModel,
+    tokenizer: Any | None,
+    *,
+    prompt: str | None = None,
+    ids: Sequence[int] | None = None,
+    prompt_length: int | None = None,
+) -> Int[Tensor, "1 pos"]:
+    """Token ids for one prompt, said in one of three ways: text, ids, or only a length.
+
+    A length stands for that many different tokens; their values do not matter on the meta device.
+    Raises UsageError when the model has no tokenizer for a text, OutOfRange for an unknown id.
+    """
+    if ids is None and prompt_length is None and tokenizer is None:
+        raise UsageError(
+            "This model comes without a tokenizer, so a prompt cannot be read",
+            "Give --ids 9906,1917 or --prompt-length 2",
+        )
+    if ids is None and prompt_length is not None:
+        ids = range(prompt_length)
+    if ids is None:
+        ids = tokenizer(prompt)["input_ids"]
+    vocab_size = model.config.vocab_size
+    if not ids:
+        raise UsageError("The prompt holds no token", "Give at least one")
+    if unknown := [i for i in ids if not 0 <= i < vocab_size]:
+        raise OutOfRange(
+            f"There is no token {unknown[0]}", f"Token ids go from 0 to {vocab_size - 1}"
+        )
+    return torch.tensor([list(ids)], device=model.device)
+
+
+@contextmanager
+def _quiet(quiet: bool) -> Iterator[None]:
+    """No progress bar for what takes no time."""
+    shown = logging.is_progress_bar_enabled()
+    if quiet:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if quiet and shown:
+            logging.enable_progress_bar()
+
+
+def _has_weights(source: Source) -> bool:
+    if isinstance(source, LocalSource):
+        return any(source.directory.glob("*.safetensors*"))
+    return isinstance(source, HubSource)
+
+
+def _pretrained(source: Source) -> tuple[str, dict[str, Any]]:
+    """What `from_pretrained` wants to hear for this source."""
+    if isinstance(source, HubSource):
+        return source.repository, {"revision": source.revision}
+    return str(source.directory), {"local_files_only": True}
+
+
+def _on_meta(source: Source, dtype: torch.dtype, attention: str) -> PreTrainedModel:
+    fields = json.loads(source.read("config.json"))
+    config = AutoConfig.for_model(**fields)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
+    return model.eval()
+
+
+def _tokenizer(where: str, options: dict[str, Any]) -> Any | None:
+    try:
+        return AutoTokenizer.from_pretrained(where, **options)
+    except (OSError, ValueError):  # a checkpoint may come without one
+        return None
+
+
+def _dtype(dtype: torch.dtype | str) -> torch.dtype:
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype not in DTYPES:
+        raise UsageError(f"Unknown dtype {dtype!r}", f"Choose {', '.join(DTYPES)}")
+    return DTYPES[dtype]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

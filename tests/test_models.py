@@ -1,0 +1,67 @@
+"""Names → models: presets on the meta device, directories, prompts, and what can be wrong."""
+
+import json
+
+import pytest
+import torch
+
+from olmo_explain.errors import CheckpointError, ConfigError, ModelNotFound, OutOfRange, UsageError
+from olmo_explain.models import load, prompt_ids
+from olmo_explain.source import preset
+
+
+def test_tiny_loads_in_its_own_dtype_and_in_another():
+    model, tokenizer = load("tiny")
+    assert model.dtype == torch.bfloat16 and not model.training
+    assert tokenizer.decode(tokenizer("Hello world")["input_ids"]) == "Hello world"
+    assert load("tiny", "float32")[0].dtype == torch.float32
+
+
+def test_a_preset_without_weights_is_on_the_meta_device():
+    model, tokenizer = load("olmo3-7b")
+    assert model.device.type == "meta" and model.dtype == torch.bfloat16 and tokenizer is None
+
+
+def test_a_directory_loads_like_the_preset(tmp_path):
+    model, tokenizer = load("tiny")
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    again, its_tokenizer = load(str(tmp_path))
+    ids = prompt_ids(again, its_tokenizer, prompt="Hello world")
+    with torch.no_grad():
+        assert torch.equal(model(ids).logits, again(ids).logits)
+
+
+def test_a_directory_with_config_only_is_on_the_meta_device(tmp_path):
+    (tmp_path / "config.json").write_bytes(preset("tiny").read("config.json"))
+    assert load(str(tmp_path))[0].device.type == "meta"
+
+
+def test_what_can_be_wrong_with_a_model(tmp_path):
+    with pytest.raises(ModelNotFound, match=r"No model named 'olmo3-8b'.*Choose tiny"):
+        load("olmo3-8b")
+    with pytest.raises(ConfigError, match=r"has no config.json"):
+        load(str(tmp_path))
+    (tmp_path / "config.json").write_text("{not json")
+    with pytest.raises(ConfigError, match=r"is not JSON"):
+        load(str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    with pytest.raises(ConfigError, match=r"not an OLMo"):
+        load(str(tmp_path))
+    (tmp_path / "config.json").write_bytes(preset("tiny").read("config.json"))
+    (tmp_path / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match=r"cannot be loaded") as caught:
+        load(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_prompts_in_three_ways():
+    model, tokenizer = load("tiny")
+    assert prompt_ids(model, tokenizer, ids=[5, 6]).tolist() == [[5, 6]]
+    assert prompt_ids(model, tokenizer, prompt_length=3).shape == (1, 3)
+    with pytest.raises(OutOfRange, match=r"no token 2048. Token ids go from 0 to 2047"):
+        prompt_ids(model, tokenizer, ids=[2048])
+    with pytest.raises(UsageError, match=r"without a tokenizer"):
+        prompt_ids(model, None, prompt="Hello")
+    with pytest.raises(UsageError, match=r"holds no token"):
+        prompt_ids(model, tokenizer, prompt="")

@@ -1,0 +1,28 @@
+"""Tables as HTML and as text."""
+
+from olmo_explain.tables import table
+
+
+def test_html_aligns_numbers_and_escapes_text():
+    page = table([("<q>", 4096, True), ("k", None, False)], ["a & b", "n", "ok"], "C")._repr_html_()
+    assert '<th scope="row">&lt;q&gt;</th>' in page and "a &amp; b" in page
+    assert "<td>yes</td>" in page and "<td>–</td>" in page
+    assert "<caption>C</caption>" in page
+
+
+def test_whole_columns_of_numbers_are_aligned_right():
+    page = table([("a", 1), ("b", 20_000)], ["x", "n"], "C")._repr_html_()
+    assert '<th scope="col" class="oe-number">n</th>' in page and ">20,000</td>" in page
+
+
+def test_text_is_aligned():
+    rows = [("q_proj", (4096, 128), 1.5), ("o", (1,), 14.5625)]
+    assert table(rows, ["w", "s", "v"], "C").to_text().splitlines() == [
+        "w       s                  v",
+        "q_proj  4,096 × 128      1.5",
+        "o       1            14.5625",
+    ]
+
+
+def test_no_rows_is_an_empty_table():
+    assert table([], ["a"], "Nothing").to_text() == "a"
