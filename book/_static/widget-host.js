@@ -1,0 +1,91 @@
+// Brings saved anywidgets to life in a published page, where there is no kernel and may be no network.
+//
+// The build saves each widget's state, its `_esm` module and its `_css` into the page. This reads them
+// back and calls `initialize` and `render` as anywidget does (anywidget.dev/en/afm). A change made in
+// the page is heard in the page and goes no further: there is nobody behind `save_changes`.
+
+(() => {
+  "use strict";
+
+  const STATE = "application/vnd.jupyter.widget-state+json";
+  const VIEW = "application/vnd.jupyter.widget-view+json";
+  const scripts = (type) => [...document.querySelectorAll(`script[type="${type}"]`)];
+
+  /** The state of one widget, its binary traits laid back into their places. */
+  function restore({ state, buffers = [] }) {
+    for (const { path, data } of buffers) {
+      const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+      const holder = path.slice(0, -1).reduce((node, key) => node[key], state);
+      holder[path.at(-1)] = new DataView(bytes.buffer);
+    }
+    return state;
+  }
+
+  class Model {
+    #state;
+    #listeners = new Map();
+
+    constructor(state) {
+      this.#state = state;
+    }
+
+    get(name) {
+      return this.#state[name];
+    }
+
+    set(name, value) {
+      if (Object.is(this.#state[name], value)) return;
+      this.#state[name] = value;
+      for (const event of [`change:${name}`, "change"])
+        for (const listener of [...(this.#listeners.get(event) ?? [])]) listener(this, value);
+    }
+
+    on(event, listener) {
+      if (!this.#listeners.has(event)) this.#listeners.set(event, new Set());
+      this.#listeners.get(event).add(listener);
+    }
+
+    off(event, listener) {
+      if (listener) this.#listeners.get(event)?.delete(listener);
+      else this.#listeners.delete(event);
+    }
+
+    save_changes() {}
+    send() {}
+  }
+
+  /** Imports a widget's module and initializes its model: once, however many views it has. */
+  async function awaken(saved) {
+    const state = saved && restore(saved);
+    if (!state?._esm) throw new Error("this page holds no saved state that it could start from");
+    // A page opened as a file may import no file, but it may import a Blob.
+    const url = URL.createObjectURL(new Blob([state._esm], { type: "text/javascript" }));
+    const { default: exported } = await import(url);
+    URL.revokeObjectURL(url);
+    document.head.append(Object.assign(document.createElement("style"), { textContent: state._css ?? "" }));
+
+    const widget = typeof exported === "function" ? await exported() : exported;
+    const model = new Model(state);
+    const { signal } = new AbortController(); // never aborted: the page is the widget's whole life
+    await widget.initialize?.({ model, signal });
+    return (el) => widget.render?.({ model, el, signal });
+  }
+
+  const saved = Object.assign({}, ...scripts(STATE).map((node) => JSON.parse(node.textContent).state));
+  const awake = new Map();
+
+  for (const script of scripts(VIEW)) {
+    const id = JSON.parse(script.textContent).model_id;
+    const el = document.createElement("div");
+    script.after(el);
+    if (!awake.has(id)) awake.set(id, awaken(saved[id]));
+    awake
+      .get(id)
+      .then((render) => render(el))
+      .catch((error) => {
+        el.className = "oe-widget-error";
+        el.setAttribute("role", "alert");
+        el.textContent = `This widget could not start: ${error.message}. What it shows is in the figure or table beside it.`;
+      });
+  }
+})();

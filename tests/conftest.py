@@ -1,0 +1,96 @@
+"""What several test files share: the book, built once, and a browser to look at it."""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Book:
+    """A build: its pages (relative to `html`), what it said, and how it ended."""
+
+    html: Path
+    log: str
+    returncode: int
+
+    @property
+    def pages(self) -> list[Path]:
+        """All but the redirect at the root, and the theme's own templates in _static."""
+        found = [path.relative_to(self.html) for path in self.html.rglob("*.html")]
+        return sorted(p for p in found if p.parts[0] not in ("index.html", "_static"))
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Book:
+    """The book as `make book` builds it, or the finished one that BOOK_HTML points to."""
+    if built := os.environ.get("BOOK_HTML"):
+        return Book(Path(built).resolve(), log="", returncode=0)
+    # Above the folder of one worker: pytest-xdist's workers share one build.
+    output = tmp_path_factory.getbasetemp().resolve().parent / f"book-{os.getppid()}"
+    log, html = output / "log", output / "_build" / "html"
+    with FileLock(f"{output}.lock"):
+        if not log.exists():
+            output.mkdir()
+            log.write_text(_build(output))
+    said, _, returncode = log.read_text().rpartition("\n")
+    return Book(html, said, int(returncode))
+
+
+def _build(output: Path) -> str:
+    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    strictly = ["-W", "-n", "--keep-going", "--path-output", str(output)]
+    done = subprocess.run(
+        [jupyter_book, "build", ROOT, *strictly],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"NO_COLOR": "1"},
+    )
+    return f"{done.stdout}\n{done.returncode}"
+
+
+@pytest.fixture(scope="session")
+def site(book: Book) -> Iterator[str]:
+    """The address at which the book is served, on this machine only."""
+    handler = functools.partial(_QuietHandler, directory=book.html)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class _QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    """One Chromium for all tests. Without one they are skipped; in CI they fail."""
+    from playwright.sync_api import Error, sync_playwright
+
+    executable = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    with sync_playwright() as playwright:
+        try:
+            chromium = playwright.chromium.launch(
+                executable_path=executable,  # None: the one that playwright installed
+                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+            )
+        except Error as error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"No Chromium: {error.message.splitlines()[0]}")
+        yield chromium
+        chromium.close()

@@ -1,0 +1,137 @@
+"""A notebook in a live JupyterLab: all cells run, and Python hears what the reader chooses."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import Browser, Page
+
+pytest.importorskip("jupyterlab")
+
+SETTINGS = {
+    # All cells in the page at once, and no question about news.
+    "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
+    "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+    },
+}
+KERNEL_IDLE = """() => window.jupyterapp?.shell.currentWidget?.sessionContext
+    ?.session?.kernel?.status === 'idle'"""
+RUN_ALL = "() => window.jupyterapp.commands.execute('notebook:run-all-cells')"
+RUN_LAST = """async () => {
+    const notebook = window.jupyterapp.shell.currentWidget.content;
+    notebook.activeCellIndex = notebook.widgets.length - 1;
+    await window.jupyterapp.commands.execute('notebook:run-cell');
+}"""
+RUN_IN_KERNEL = """code => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel
+    .requestExecute({code}).done.then(() => null)"""
+CELLS = "() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON().cells"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A running JupyterLab, and the folder whose notebooks it shows."""
+
+    url: str
+    token: str
+    folder: Path
+
+    def open(self, page: Page, cells: list[str]) -> None:
+        """Shows a notebook of these code cells, with its kernel ready."""
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        nbformat.write(notebook, self.folder / "notebook.ipynb")
+        page.goto(f"{self.url}/lab/tree/notebook.ipynb?token={self.token}&reset")
+        page.wait_for_function(KERNEL_IDLE, timeout=60_000)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("lab")
+    settings = tmp_path_factory.mktemp("settings")
+    for name, values in SETTINGS.items():
+        (settings / name).parent.mkdir(parents=True, exist_ok=True)
+        (settings / name).write_text(json.dumps(values))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = "test"
+    options = [
+        "--no-browser",
+        "--allow-root",
+        f"--port={port}",
+        "--ip=127.0.0.1",
+        "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={token}",
+        "--LabApp.expose_app_in_browser=True",
+        f"--ServerApp.root_dir={folder}",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", *options],
+        env=os.environ | {"JUPYTERLAB_SETTINGS_DIR": str(settings)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # so that its kernels end with it
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_for(f"{url}/api?token={token}", process)
+        yield Lab(url, token, folder)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def _wait_for(url: str, process: subprocess.Popen, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert process.poll() is None, "JupyterLab ended before it answered"
+        try:
+            urllib.request.urlopen(url)
+            return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.2)
+    pytest.fail(f"JupyterLab did not answer in {seconds} s")
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    yield context.new_page()
+    context.close()
+
+
+def outputs(page: Page) -> list[list[dict]]:
+    """The outputs of each cell."""
+    cells = page.evaluate(CELLS)
+    failed = [o for cell in cells for o in cell["outputs"] if o["output_type"] == "error"]
+    assert not failed, failed
+    return [cell["outputs"] for cell in cells]
+
+
+def test_the_explorer_and_python_hear_each_other(lab, page):
+    explore = "import olmo_explain as oe\nexplorer = oe.explore_heads(layer=1, head=1)\nexplorer"
+    lab.open(page, [explore, "explorer.layer, explorer.head"])
+    page.evaluate(RUN_ALL)
+    assert outputs(page)[1][0]["data"]["text/plain"] == "(1, 1)"
+
+    page.get_by_label("Layer", exact=True).press("ArrowRight")
+    page.get_by_label("Head", exact=True).press("End")
+    page.evaluate(RUN_LAST)
+    heads = page.get_by_label("Head", exact=True).get_attribute("max")
+    assert outputs(page)[1][0]["data"]["text/plain"] == f"(2, {heads})"
+
+    page.evaluate(RUN_IN_KERNEL, "explorer.layer = 0")
+    page.wait_for_function("() => document.querySelector('.oe input[type=range]').value === '0'")
