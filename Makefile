@@ -37,4 +37,4 @@ matrix: $(READY)
 	$(BIN)/python scripts/matrix.py
 
 clean:
-	rm -rf $(VENV) _build src/*.egg-info
+	rm -rf $(VENV) _build build src/*.egg-info
