@@ -65,3 +65,18 @@ def test_prompts_in_three_ways():
         prompt_ids(model, None, prompt="Hello")
     with pytest.raises(UsageError, match=r"holds no token"):
         prompt_ids(model, tokenizer, prompt="")
+
+
+def test_a_model_that_lost_its_yarn_is_loaded_with_a_warning(tmp_path):
+    fields = json.loads(preset("olmo3-7b").read("config.json"))
+    # As transformers 5.0 to 5.12 wrote it: one flat object for all layer types.
+    flat = {**fields.pop("rope_scaling"), "rope_theta": fields.pop("rope_theta")}
+    (tmp_path / "config.json").write_text(json.dumps({**fields, "rope_parameters": flat}))
+    with pytest.warns(UserWarning, match=r"No layer applies the YaRN that config\.json asks for"):
+        load(str(tmp_path))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["tiny", "olmo3-7b", "olmo3-32b"])
+def test_a_right_model_is_loaded_without_a_warning(name):
+    load(name)

@@ -5,6 +5,7 @@ model is built on PyTorch's meta device: every shape and every call, and no numb
 """
 
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,8 +17,9 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
-from olmo_explain.config import read_config
+from olmo_explain.config import OlmoConfig, read_config
 from olmo_explain.errors import CheckpointError, OutOfRange, UsageError
+from olmo_explain.rope_guard import REMEDIES, rope_regime
 from olmo_explain.source import PRESETS, HubSource, LocalSource, Source, resolve
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -29,7 +31,8 @@ def load(
     """The model in evaluation mode and its tokenizer, or None where there is no tokenizer.
 
     `dtype`: the checkpoint's own when not given. `attention`: transformers' name of the attention
-    function; "eager" is the one that returns attention patterns.
+    function; "eager" is the one that returns attention patterns. Warns, in one line, when the
+    model applies another RoPE than its config.json asks for.
 
     >>> model, tokenizer = load("tiny")
     >>> model.lm_head.weight.shape
@@ -39,7 +42,7 @@ def load(
     config = read_config(source)
     dtype = _dtype(dtype or config.dtype)
     if not _has_weights(source):
-        return _on_meta(source, dtype, attention), None
+        return _guarded(_on_meta(source, dtype, attention), config), None
     where, options = _pretrained(source)
     try:
         with _quiet(source.name in PRESETS):
@@ -50,7 +53,7 @@ def load(
         raise CheckpointError(
             f"{source.name} cannot be loaded: {_first_line(error)}", "Download the checkpoint again"
         ) from error
-    return loaded.eval(), _tokenizer(where, options)
+    return _guarded(loaded, config), _tokenizer(where, options)
 
 
 def prompt_ids(
@@ -116,7 +119,14 @@ def _on_meta(source: Source, dtype: torch.dtype, attention: str) -> PreTrainedMo
     config = AutoConfig.for_model(**fields)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
-    return model.eval()
+    return model
+
+
+def _guarded(model: PreTrainedModel, config: OlmoConfig) -> PreTrainedModel:
+    """In evaluation mode, its RoPE measured."""
+    if remedy := REMEDIES.get(rope_regime(model.eval(), config)):
+        warnings.warn(remedy, stacklevel=3)
+    return model
 
 
 def _tokenizer(where: str, options: dict[str, Any]) -> Any | None:

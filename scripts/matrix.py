@@ -1,0 +1,194 @@
+"""Verifies OLMo 3 on five releases of transformers: the two that were right before and after, and
+those between that scaled every layer's RoPE.
+
+Each release is installed into a directory of its own under build/matrix and put in front of this
+environment's packages; torch and olmo_explain are this environment's. About 120 MB a release, from
+the package index that pip is set up with. Exits with 1 when a release does not do what is expected.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+PLACE = ROOT / "build" / "matrix"
+DTYPES = ("float32", "bfloat16")
+EXPECTED = {
+    "4.57.6": "per-layer",
+    "5.0.0": "yarn-everywhere",
+    "5.12.1": "yarn-everywhere",
+    "5.13.0": "per-layer",
+    "newest": "per-layer",
+}
+SAVED_BY, SAVED = "5.12.1", PLACE / "saved by 5.12.1"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one release did with one model."""
+
+    release: str
+    model: str
+    expected: str
+    measured: dict[str, Any]
+    verdicts: dict[str, dict[str, Any]]
+    """By dtype: exit code, regime, and the first difference, of `olmo-explain verify`."""
+
+    @property
+    def ok(self) -> bool:
+        right = self.expected == "per-layer"
+        return all(
+            verdict["regime"] == self.expected and verdict["exit"] == (0 if right else 1)
+            for verdict in self.verdicts.values()
+        )
+
+
+def main() -> None:
+    console, rows = Console(), []
+    console.width = max(console.width, 125)  # the table's, also where the output is a file
+    for release, expected in EXPECTED.items():
+        with console.status(f"transformers {release}"):
+            packages = install(release)
+            rows.append(examine(release, packages, "tiny", expected))
+            if release == SAVED_BY:
+                python(packages, "--save", check=True)
+    with console.status("a model saved by 5.12.1, loaded by the newest"):
+        rows.append(examine("newest", PLACE / "newest", str(SAVED), "yarn-lost"))
+    console.print(table(rows))
+    for row in rows:
+        for dtype, verdict in row.verdicts.items():
+            if verdict["first"]:
+                console.print(
+                    f"{row.measured['transformers']}, {row.model}, {dtype}: {verdict['first']}"
+                )
+    sys.exit(0 if all(row.ok for row in rows) else 1)
+
+
+def install(release: str) -> Path:
+    """The directory that holds this release and all it needs but torch."""
+    packages = PLACE / release
+    done = packages / ".done"
+    if release == "newest" or not done.exists():
+        shutil.rmtree(packages, ignore_errors=True)
+        wanted = "transformers" if release == "newest" else f"transformers=={release}"
+        pip = [sys.executable, "-m", "pip", "install", "--no-compile", "--target", packages]
+        # pip compares with this environment's packages too, and warns of conflicts that are none.
+        ran = subprocess.run([*pip, wanted], capture_output=True, text=True)
+        if ran.returncode:
+            sys.exit(f"{wanted} could not be installed:\n{ran.stderr}")
+        done.touch()
+    return packages
+
+
+def examine(release: str, packages: Path, model: str, expected: str) -> Row:
+    measured = json.loads(python(packages, "--measure", model, check=True).stdout)
+    verdicts = {}
+    for dtype in DTYPES:
+        ran = python(packages, "-m", "olmo_explain", "verify", model, "--dtype", dtype, "--json")
+        if ran.returncode not in (0, 1) or not ran.stdout:
+            sys.exit(f"transformers {release} could not verify {model}:\n{ran.stderr}")
+        found = json.loads(ran.stdout)
+        first = found["first_difference"]
+        verdicts[dtype] = {
+            "exit": ran.returncode,
+            "regime": found["rope"]["regime"],
+            "equal": sum(step["equal"] for step in found["steps"]),
+            "steps": len(found["steps"]),
+            "first": first
+            and f"layer {first['layer']}, step {first['step']}, {first['name']}: {found['cause']}",
+        }
+    return Row(release, Path(model).name, expected, measured, verdicts)
+
+
+def python(packages: Path, *words: str, check: bool = False) -> subprocess.CompletedProcess[str]:
+    """Runs this Python with the release in front of everything else."""
+    script = [] if words[0] == "-m" else [__file__]
+    path = os.pathsep.join(filter(None, [str(packages), os.environ.get("PYTHONPATH")]))
+    ran = subprocess.run(
+        [sys.executable, *script, *words],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1"},
+    )
+    if check and ran.returncode:
+        sys.exit(f"{' '.join(words)} failed:\n{ran.stderr}")
+    return ran
+
+
+def table(rows: list[Row]) -> Table:
+    shown = Table(title="OLMo 3 on releases of transformers: cos[0, 0], and values equal by dtype")
+    for name in ("release", "model", "rotary modules / calls", "sliding", "full", "regime"):
+        shown.add_column(name)
+    for name in (*DTYPES, "as expected"):
+        shown.add_column(name, justify="right")
+    for row in rows:
+        measured = row.measured
+        shown.add_row(
+            measured["transformers"],
+            row.model,
+            f"{measured['modules']} / {measured['calls']}",
+            f"{measured['sliding_cos']:.6f}",
+            f"{measured['full_cos']:.6f}",
+            measured["regime"],
+            *(f"{verdict['equal']}/{verdict['steps']}" for verdict in row.verdicts.values()),
+            "yes" if row.ok else "NO",
+        )
+    return shown
+
+
+# -- what runs with each release ------------------------------------------------------------------
+
+
+def measure(model: str) -> dict[str, Any]:
+    """Rotary modules, their calls in one forward pass, and the RoPE that the layers are handed."""
+    import torch
+    import transformers
+
+    from olmo_explain.config import read_config
+    from olmo_explain.models import load
+    from olmo_explain.rope_guard import measure_rope
+
+    loaded, _ = load(model)
+    rotary = [module for module in loaded.modules() if "Rotary" in type(module).__name__]
+    calls = []
+    for module in rotary:
+        module.register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        loaded(torch.tensor([[1, 2]]), use_cache=False)
+    called = len(calls)
+    rope = measure_rope(loaded, read_config(model))
+    return {
+        "transformers": transformers.__version__,
+        "modules": len(rotary),
+        "calls": called,
+        "sliding_cos": rope.sliding_cos,
+        "full_cos": rope.full_cos,
+        "regime": rope.regime,
+    }
+
+
+def save() -> None:
+    """tiny as this release writes it."""
+    from olmo_explain.models import load
+
+    model, tokenizer = load("tiny")
+    model.save_pretrained(SAVED)
+    tokenizer.save_pretrained(SAVED)
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["--measure", model]:
+            print(json.dumps(measure(model)))
+        case ["--save"]:
+            save()
+        case _:
+            main()

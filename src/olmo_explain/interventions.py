@@ -1,0 +1,119 @@
+"""One head taken out, and what each head adds to the residual stream.
+
+A head's output exists in one place only: the input of `o_proj`, where the heads stand side by side.
+`o_proj` mixes them; a slice of its *output* holds a little of every head, and is no head at all.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from olmo_explain.capture import capture
+from olmo_explain.reference import Activations
+from olmo_explain.rope_guard import config_of
+
+
+@contextmanager
+def ablate_head(model: nn.Module, layer: int, head: int) -> Iterator[None]:
+    """While it lasts, the head writes zeros. Raises OutOfRange for a head that there is not.
+
+    >>> with ablate_head(model, layer=7, head=1):
+    ...     logits = model(ids).logits
+    """
+    attention, columns = _attention(model, layer), _columns(model, head)
+
+    def zero(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        z = args[0].clone()  # (B, T, H·Dh)
+        z[..., columns] = 0
+        return (z, *args[1:])
+
+    handle = attention.o_proj.register_forward_pre_hook(zero)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def ablate_output_slice(model: nn.Module, layer: int, head: int) -> Iterator[None]:
+    """A mistake to learn from: zeroes the head's columns of o_proj's *output*.
+
+    Those are numbers h·Dh to (h + 1)·Dh of the residual stream's update, to which every head
+    contributes. Nothing complains, and the logits change, as if a head had been ablated.
+    """
+    attention, columns = _attention(model, layer), _columns(model, head)
+
+    def zero(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        output = output.clone()  # (B, T, D)
+        output[..., columns] = 0
+        return output
+
+    handle = attention.o_proj.register_forward_hook(zero)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def head_contributions(
+    model: nn.Module,
+    ids: Int[Tensor, "batch pos"],
+    layer: int,
+    attention_mask: Int[Tensor, "batch pos"] | None = None,
+) -> Float[Tensor, "batch pos heads hidden"]:
+    """What each head of a layer adds to the residual stream, in float32; the sum is `attn_out`.
+
+    OLMo normalises the sum of the heads before it adds it, so a head's share is linear only with
+    the norm's scale held at what it was in this run. Take a head away and the scale of all the
+    others changes too: `ablate_head` shows that, a contribution does not.
+
+    >>> head_contributions(model, torch.tensor([[5, 6]]), layer=7).shape
+    torch.Size([1, 2, 4, 128])
+    """
+    config_of(model).check_layer(layer)
+    values = Activations()
+
+    def keep(at: int | None, name: str, value: Tensor) -> None:
+        if at == layer and name in ("z", "o_proj"):
+            values[at, name] = value
+
+    with torch.no_grad(), capture(model, keep):
+        model(ids, attention_mask=attention_mask, use_cache=False)
+    block = model.model.layers[layer]
+    return contributions(
+        values[layer, "z"],
+        values[layer, "o_proj"],
+        block.self_attn.o_proj.weight.detach(),
+        block.post_attention_layernorm.weight.detach(),
+        block.post_attention_layernorm.variance_epsilon,
+    )
+
+
+def contributions(
+    z: Float[Tensor, "batch pos heads head_dim"],
+    o_proj: Float[Tensor, "batch pos hidden"],
+    o_weight: Float[Tensor, "hidden heads*head_dim"],
+    norm_weight: Float[Tensor, "hidden"],
+    eps: float,
+) -> Float[Tensor, "batch pos heads hidden"]:
+    """Each head's output through its columns of o_proj, times the norm's scale at each position."""
+    H = z.shape[2]
+    columns = o_weight.float().unflatten(1, (H, -1))  # (D, H, Dh)
+    written = torch.einsum("bthd,ohd->btho", z.float(), columns)  # (B, T, H, D)
+    mean_square = o_proj.float().pow(2).mean(-1, keepdim=True)  # (B, T, 1)
+    scale = norm_weight.float() * torch.rsqrt(mean_square + eps)  # (B, T, D)
+    return written * scale[:, :, None]
+
+
+def _attention(model: nn.Module, layer: int) -> nn.Module:
+    return model.model.layers[config_of(model).check_layer(layer)].self_attn
+
+
+def _columns(model: nn.Module, head: int) -> slice:
+    """The head's columns of o_proj: 3456 to 3584 for head 27 of the 7B."""
+    config = config_of(model)
+    start = config.check_head(head) * config.head_dim
+    return slice(start, start + config.head_dim)

@@ -1,0 +1,52 @@
+"""Weights as tensors, by their names in the checkpoint, from wherever they are."""
+
+from collections.abc import Collection, Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from olmo_explain.checkpoint import Checkpoint
+
+STORED = {
+    "BF16": torch.bfloat16,
+    "F16": torch.float16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+}
+"""The dtypes of safetensors, and torch's."""
+
+
+class Weights(Mapping[str, Tensor]):
+    """Weights of a Checkpoint, or of a mapping such as `model.state_dict()`, in one dtype.
+
+    A tensor of a Checkpoint is read from its file each time it is asked for, and not kept. `dtype`
+    and `device`: those that the weights have when not given.
+
+    >>> Weights(Checkpoint("tiny"), torch.float32)["model.norm.weight"].shape
+    torch.Size([128])
+    """
+
+    def __init__(
+        self,
+        stored: Mapping[str, Tensor] | Checkpoint,
+        dtype: torch.dtype | None = None,
+        device: torch.device | None = None,
+    ):
+        self._stored, self._dtype, self._device = stored, dtype, device
+
+    def __getitem__(self, name: str) -> Tensor:
+        if isinstance(self._stored, Checkpoint):
+            bits = torch.tensor(self._stored.read_bits(name))
+            tensor = bits.view(STORED[self._stored.tensor(name).dtype])
+        else:
+            tensor = self._stored[name].detach()
+        return tensor.to(self._device, self._dtype)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    def _names(self) -> Collection[str]:
+        return self._stored.names if isinstance(self._stored, Checkpoint) else self._stored.keys()
