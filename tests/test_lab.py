@@ -135,3 +135,23 @@ def test_the_explorer_and_python_hear_each_other(lab, page):
 
     page.evaluate(RUN_IN_KERNEL, "explorer.layer = 0")
     page.wait_for_function("() => document.querySelector('.oe input[type=range]').value === '0'")
+
+
+@pytest.mark.parametrize(
+    ("explore", "label", "trait"),
+    [
+        ("explore_bytes()", "Row", "row"),
+        ("explore_steps()", "Value", "at"),
+        ("explore_rope()", "Pair", "pair"),
+        ("explore_costs()", "Batch", "batch"),
+    ],
+)
+def test_every_explorer_tells_python_the_choice(lab, page, explore, label, trait):
+    lab.open(
+        page, [f"import olmo_explain as oe\nexplorer = oe.{explore}\nexplorer", f"explorer.{trait}"]
+    )
+    page.evaluate(RUN_ALL)
+    before = int(outputs(page)[1][0]["data"]["text/plain"])
+    page.get_by_label(label, exact=True).press("ArrowUp")
+    page.evaluate(RUN_LAST)
+    assert int(outputs(page)[1][0]["data"]["text/plain"]) == before + 1
