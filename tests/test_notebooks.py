@@ -1,4 +1,4 @@
-"""Every chapter: stored as it should be, runs alone from an empty folder, and so do its solutions."""
+"""Every chapter: stored as it should be, runs alone in an empty folder, its solutions too."""
 
 import re
 from pathlib import Path

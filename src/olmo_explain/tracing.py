@@ -69,7 +69,9 @@ class Trace:
 
     def to_dict(self) -> dict[str, Any]:
         """As `olmo-explain trace --json` prints it."""
-        operators = {} if self.operators is None else {"operators": list(map(asdict, self.operators))}
+        operators = (
+            {} if self.operators is None else {"operators": list(map(asdict, self.operators))}
+        )
         return {
             "counts": self.counts,
             "total": self.total,
@@ -99,7 +101,7 @@ def trace(model: nn.Module, *args: Any, ops: bool = False, **kwargs: Any) -> Tra
                 model(*args, **kwargs)
         except Exception as error:
             if recorder.running:
-                error.add_note(f"It was raised in {recorder.running[-1].path}.")
+                error.add_note(f"It was raised in {recorder.running[-1].path or 'the model'}.")
             raise
         finally:
             recorder.detach()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from olmo_explain.terminal.words import sizes
+
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float, UInt
@@ -23,8 +25,8 @@ def print_weights(
     ranges = result["byte_ranges"]
     table = Table(title=f"{result['tensor']}, in {model}", show_header=False)
     table.add_row("file", result["shard"])
-    table.add_row("whole tensor", f"{_sizes(result['tensor_shape'])} {result['dtype']}")
-    table.add_row("chosen", _sizes(result["shape"]))
+    table.add_row("whole tensor", f"{sizes(result['tensor_shape'])} {result['dtype']}")
+    table.add_row("chosen", sizes(result["shape"]))
     for start, end in ranges[:1]:
         table.add_row("first bytes" if ranges[1:] else "bytes", f"{start:,} to {end - 1:,}")
     for start, end in ranges[1:][-1:]:
@@ -52,7 +54,7 @@ def print_head(console: Console, model: str, result: dict[str, Any]) -> None:
         table.add_row(
             projection,
             f"{'rows' if axis == 'rows' else 'columns'} {start}:{stop}",
-            _sizes(part["shape"]),
+            sizes(part["shape"]),
             f"{part['norm']:.4f}",
             f"{part['norm'] / result['initial_norm']:.2f}",
         )
@@ -79,7 +81,3 @@ def print_norms(console: Console, model: str, result: dict[str, Any]) -> None:
         )
     console.print(table)
     console.print(f"At initialisation a slice's norm is {result['initial_norm']:.2f}.")
-
-
-def _sizes(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))

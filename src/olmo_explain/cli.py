@@ -1,0 +1,313 @@
+"""`olmo-explain COMMAND MODEL [--json]`: the package's answers in a terminal.
+
+With --json, stdout holds one JSON object and nothing else; progress and warnings go to stderr.
+Exit 0: fine. 1: a check failed. 2: bad input, said in one line on stderr.
+
+Each command imports what it needs when it runs, so that `config` does not wait for torch.
+"""
+
+import json
+import math
+import sys
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from olmo_explain.config import read_config
+from olmo_explain.errors import ExplainError, UsageError
+
+app = typer.Typer(
+    help="How a PyTorch transformer reads its weights, on OLMo 3.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+MODEL_HELP = (
+    "tiny | olmo3-7b | olmo3-32b | a directory | a hub id (owner/name, owner/name@revision) | a URL"
+)
+Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
+Prompt = Annotated[str | None, typer.Option(help="Text to run on, read by the model's tokenizer.")]
+Ids = Annotated[str | None, typer.Option(help="Token ids to run on, as 9906,1917.")]
+PromptLength = Annotated[
+    int | None,
+    typer.Option(min=1, help="How many tokens to run on, where their values don't matter."),
+]
+Rows = Annotated[str | None, typer.Option(metavar="a:b", help="Rows a to b-1; all if left out.")]
+Cols = Annotated[str | None, typer.Option(metavar="a:b", help="Columns a to b-1.")]
+
+Dtype = Annotated[
+    str | None, typer.Option(help="float32, bfloat16 or float16; the checkpoint's if left out.")
+]
+
+DEFAULT_PROMPT = "Hello world"
+
+# Longer than the window of tiny, so that its sliding layers have something to hide.
+VERIFY_PROMPT = (
+    "Shall I compare thee to a summer's day? Thou art more lovely and more temperate: rough winds "
+    "do shake the darling buds of May, and summer's lease hath all too short a date."
+)
+VERIFY_LENGTH = 64
+
+
+def main() -> None:
+    """The console script: runs a command, and turns bad input into one line and exit code 2."""
+    warnings.showwarning = _warn
+    try:
+        code = app(standalone_mode=False)
+    except ExplainError as error:
+        _fail(str(error))
+    except typer.Abort:
+        sys.exit(130)
+    except Exception as error:
+        if not _is_usage_error(error):
+            raise
+        _fail(f"{error.format_message()} Try: olmo-explain --help")
+    sys.exit(code or 0)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    show_version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if show_version:
+        print(version("olmo-explain"))
+        raise typer.Exit()
+
+
+@app.command()
+def config(model: Model, as_json: Json = False) -> None:
+    """Every shape, the parameters, the bytes and the KV cache, from config.json alone."""
+    from olmo_explain.terminal.config import print_config
+
+    read = read_config(model)
+    _show(read.to_dict(), as_json, lambda console, _: print_config(console, model, read))
+
+
+@app.command()
+def trace(
+    model: Model,
+    prompt: Prompt = None,
+    ids: Ids = None,
+    prompt_length: PromptLength = None,
+    ops: Annotated[bool, typer.Option("--ops", help="Every operator too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Every module call of one forward pass, in order, and the weights it read."""
+    from olmo_explain.models import load, prompt_ids
+    from olmo_explain.sequence import sequence
+    from olmo_explain.terminal.trace import print_operators, print_trace
+    from olmo_explain.tracing import trace as trace_forward
+
+    _at_most_one(prompt=prompt, ids=ids, prompt_length=prompt_length)
+    loaded, tokenizer = load(model)
+    inputs = prompt_ids(
+        loaded,
+        tokenizer,
+        prompt=prompt or DEFAULT_PROMPT,
+        ids=_parse_ids(ids),
+        prompt_length=prompt_length,
+    )
+    ran = trace_forward(loaded, input_ids=inputs, ops=ops)
+    if ops:
+        steps = [vars(step) for step in sequence(ran.operators)]
+        _show({**ran.to_dict(), "sequence": steps}, as_json, print_operators)
+    else:
+        _show(ran.to_dict(), as_json, print_trace)
+
+
+@app.command()
+def flops(
+    model: Model,
+    seq: Annotated[int, typer.Option(min=1, help="Positions.")] = 64,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences.")] = 1,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="One new position; the others are in the KV cache.")
+    ] = False,
+    roofline: Annotated[
+        bool, typer.Option("--roofline", help="Measure this machine, place each operation on it.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """MACs, FLOPs and bytes of every operation, and where attention overtakes, from config.json."""
+    from olmo_explain.costs import count_costs
+    from olmo_explain.roofline import measure_roofline
+    from olmo_explain.terminal.costs import print_costs, progress_bar
+
+    read = read_config(model)
+    costs = count_costs(read, seq, batch, decode=decode)
+    result = costs.to_dict()
+    if roofline:
+        with progress_bar("Measuring this machine") as progress:
+            machine = measure_roofline(read.dtype, progress)
+        result["roofline"] = machine.to_dict((costs.layer() | costs.around()).values())
+    _show(result, as_json, lambda console, _: print_costs(console, model, read, result))
+
+
+@app.command()
+def weights(
+    model: Model,
+    tensor: Annotated[
+        str, typer.Argument(metavar="TENSOR", help="As model.norm.weight.", show_default=False)
+    ],
+    rows: Rows = None,
+    cols: Cols = None,
+    as_json: Json = False,
+) -> None:
+    """Which bytes hold a tensor, or some of its rows and columns; reads those alone."""
+    from olmo_explain.checkpoint import Checkpoint, widen
+    from olmo_explain.heads import frobenius
+    from olmo_explain.terminal.weights import print_weights
+
+    chosen = {"rows": _parse_slice("--rows", rows), "cols": _parse_slice("--cols", cols)}
+    checkpoint = Checkpoint(model)
+    place = checkpoint.locate(tensor, **chosen)
+    bits = checkpoint.read_bits(tensor, **chosen)
+    result = {
+        **place.to_dict(),
+        "bytes_fetched": checkpoint.bytes_fetched,
+        "header_bytes": checkpoint.header_bytes,
+        "norm": frobenius(bits, place.tensor.dtype),
+    }
+    first = bits.reshape(-1)[:3]
+    numbers = widen(first, place.tensor.dtype)
+    _show(result, as_json, lambda console, _: print_weights(console, model, result, first, numbers))
+
+
+@app.command()
+def head(
+    model: Model,
+    layer: Annotated[int | None, typer.Option(help="The layer's number, from 0.")] = None,
+    head: Annotated[int | None, typer.Option(help="The head's number, from 0.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="The norms of every head.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The rows and columns of one head, and their norms; --all: the norms of every head."""
+    from olmo_explain.checkpoint import Checkpoint
+    from olmo_explain.heads import head_norms, initial_norm, read_head
+    from olmo_explain.source import resolve
+    from olmo_explain.terminal.weights import print_head, print_norms
+
+    if every != (layer is None and head is None) or (layer is None) != (head is None):
+        raise UsageError("Which head is not clear", "Give both --layer and --head, or --all")
+    source = resolve(model)
+    config = read_config(source)
+    checkpoint, initial = Checkpoint(source), initial_norm(config)
+    if every:
+        norms = {name: values.tolist() for name, values in head_norms(checkpoint).items()}
+        result = {"layer_types": config.layer_types, "initial_norm": initial, "norms": norms}
+        _show(result, as_json, lambda console, _: print_norms(console, model, result))
+    else:
+        result = {**read_head(checkpoint, layer, head).to_dict(), "initial_norm": initial}
+        _show(result, as_json, lambda console, _: print_head(console, model, result))
+
+
+@app.command()
+def verify(
+    model: Model,
+    dtype: Dtype = None,
+    prompt: Prompt = None,
+    ids: Ids = None,
+    as_json: Json = False,
+) -> None:
+    """Whether the implementation is right: every step of every layer against the reference."""
+    from olmo_explain.checkpoint import Checkpoint
+    from olmo_explain.models import load, prompt_ids
+    from olmo_explain.source import resolve
+    from olmo_explain.terminal.verification import print_verification
+    from olmo_explain.verification import verify as verify_model
+
+    _at_most_one(prompt=prompt, ids=ids)
+    chosen, source = _parse_ids(ids), resolve(model)
+    config, stored = read_config(source), Checkpoint(source)
+    loaded, tokenizer = load(source, dtype)
+    if tokenizer is None and prompt is None and chosen is None:
+        chosen = range(min(VERIFY_LENGTH, config.vocab_size))
+    inputs = prompt_ids(loaded, tokenizer, prompt=prompt or VERIFY_PROMPT, ids=chosen)
+    checked = verify_model(loaded, inputs, weights=stored, config=config).to_dict()
+    _show(checked, as_json, lambda console, _: print_verification(console, model, config, checked))
+    if not checked["ok"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """This installation: versions, memory, disk, and which RoPE it really applies."""
+    from olmo_explain.doctor import examine
+    from olmo_explain.terminal.doctor import print_doctor
+
+    findings = examine()
+    _show(findings, as_json, print_doctor)
+    if not findings["ok"]:
+        raise typer.Exit(1)
+
+
+# -- reading options ------------------------------------------------------------------------------
+
+
+def _parse_ids(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(
+            f"--ids {text!r} cannot be read", "Write whole numbers, as 9906,1917"
+        ) from None
+
+
+def _parse_slice(option: str, text: str | None) -> slice | None:
+    if text is None:
+        return None
+    match text.split(":"):
+        case [start, stop] if all(not part or part.isdecimal() for part in (start, stop)):
+            return slice(int(start) if start else None, int(stop) if stop else None)
+    raise UsageError(f"{option} {text!r} cannot be read", "Write a:b, as 3456:3584")
+
+
+def _at_most_one(**options: Any) -> None:
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} say the same thing twice", "Give one of them")
+
+
+def _is_usage_error(error: Exception) -> bool:
+    # Typer's own usage errors come from its copy of click, whose name is private.
+    return hasattr(error, "format_message")
+
+
+def _warn(message: Warning | str, *_: Any) -> None:
+    print(f"olmo-explain: {message}", file=sys.stderr)
+
+
+def _fail(line: str) -> None:
+    print(f"olmo-explain: {' '.join(line.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+# -- showing results ------------------------------------------------------------------------------
+
+
+def _show(
+    result: dict[str, Any], as_json: bool, render: Callable[[Console, dict[str, Any]], None]
+) -> None:
+    if as_json:
+        print(json.dumps(_without_nan(result), ensure_ascii=False, allow_nan=False))
+    else:
+        render(Console(), result)
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has neither NaN nor infinity: null stands for them."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return value

@@ -1,0 +1,159 @@
+// The byte explorer: from a place in a tensor to bytes in a file, to bits, to the number.
+
+const STATE = ["tensor", "row", "column"];
+// Bits of sign, exponent and mantissa, as IEEE 754 and bfloat16 lay them out, highest first.
+const LAYOUT = { BF16: [1, 8, 7], F16: [1, 5, 10], F32: [1, 8, 23] };
+const FIELDS = ["sign", "exponent", "mantissa"];
+const DUMP_WIDTH = 8;
+
+/** The three fields of a number and what it is worth. */
+function decode(bits, [, exponentBits, mantissaBits]) {
+  const mantissa = bits % 2 ** mantissaBits;
+  const exponent = Math.floor(bits / 2 ** mantissaBits) % 2 ** exponentBits;
+  const sign = Math.floor(bits / 2 ** (mantissaBits + exponentBits));
+  const bias = 2 ** (exponentBits - 1) - 1;
+  const fraction = mantissa / 2 ** mantissaBits;
+  const signed = sign ? -1 : 1;
+  const special = exponent === 2 ** exponentBits - 1;
+  const subnormal = exponent === 0; // zero among them: no leading 1, and the smallest exponent
+  const power = subnormal ? 1 - bias : exponent - bias;
+  const factor = subnormal ? fraction : 1 + fraction;
+  const value = special ? (mantissa ? NaN : signed * Infinity) : signed * 2 ** power * factor;
+  return { sign, exponent, mantissa, power, factor, value, special };
+}
+
+/** Enough digits to tell the number from its neighbours, no more. */
+const readable = (value) => (Number.isFinite(value) ? String(Math.fround(value)) : String(value));
+
+function locationPanel() {
+  const cells = {};
+  const body = make("tbody");
+  for (const name of ["file", "dtype", "shape", "tensor starts at byte", "this number at byte"]) {
+    cells[name] = make("td");
+    body.append(make("tr", {}, make("th", { scope: "row" }, name), cells[name]));
+  }
+  const show = (about, at, size) => {
+    cells.file.textContent = about.shard;
+    cells.dtype.textContent = `${about.dtype}, ${size} bytes a number`;
+    cells.shape.textContent = about.shape.map(count).join(" × ");
+    cells["tensor starts at byte"].textContent = count(about.start);
+    cells["this number at byte"].textContent = count(at);
+  };
+  return { node: make("section", {}, make("h3", {}, "Where it lies"), make("table", {}, body)), show };
+}
+
+function dumpPanel() {
+  const line = make("div", { className: "oe-bytes-dump" });
+  const note = make("p", { className: "oe-note" }, "Little-endian: the low byte comes first.");
+  const show = (data, begin, at, size) => {
+    const from = Math.max(begin + Math.floor((at - begin) / DUMP_WIDTH) * DUMP_WIDTH, begin);
+    const shown = Array.from(data.subarray(from - begin, from - begin + 2 * DUMP_WIDTH));
+    line.replaceChildren(...shown.map((byte, i) => make("code",
+      { className: from + i >= at && from + i < at + size ? "oe-chosen" : "" },
+      byte.toString(16).padStart(2, "0"))));
+  };
+  return { node: make("section", {}, make("h3", {}, "The bytes, in hexadecimal"), line, note), show };
+}
+
+function bitsPanel() {
+  const groups = make("div", { className: "oe-bytes-bits" });
+  const [formula, value] = [make("p", { className: "oe-bytes-formula" }), make("output")];
+  const show = (bits, dtype) => {
+    const layout = LAYOUT[dtype];
+    const number = decode(bits, layout);
+    const digits = bits.toString(2).padStart(layout.reduce((a, b) => a + b), "0");
+    let from = 0;
+    groups.replaceChildren(...FIELDS.map((field, i) => {
+      const text = digits.slice(from, from += layout[i]);
+      return make("div", { className: `oe-bytes-${field}` },
+        make("div", { className: "oe-bytes-cells" }, ...[...text].map((bit) => make("i", {}, bit))),
+        make("span", {}, `${field} ${number[field]}`));
+    }));
+    formula.replaceChildren(...(number.special ? ["All exponent bits are 1: no finite number."] : [
+      `${number.sign ? "−" : "+"} 2`, make("sup", {}, String(number.power)), ` × ${number.factor} =`,
+    ]));
+    value.value = readable(number.value);
+    return number.value;
+  };
+  const node = make("section", {}, make("h3", {}, "The bits"), groups,
+    make("div", { className: "oe-bytes-value" }, formula, value));
+  return { node, show };
+}
+
+function picturePanel(model) {
+  const canvas = make("canvas", { role: "img" });
+  const marker = make("div", { className: "oe-frame" });
+  const note = make("p", { className: "oe-note" });
+  pickable(canvas, (row, column) => choose(model, { row: row + current.firstRow, column }));
+  let [current, painted] = [{ firstRow: 0 }, ""];
+  const show = (about, value) => {
+    current = about;
+    const columns = about.shape[about.shape.length - 1];
+    if (painted !== about.name) {
+      const values = Array.from({ length: about.rows * columns }, (_, i) =>
+        value(Math.floor(i / columns), i % columns));
+      const scale = Math.max(...values.map(Math.abs)) || 1;
+      // Orange below zero, green above; the square root lets small weights be seen.
+      paint(canvas, about.rows, columns, (r, c) => {
+        const share = values[r * columns + c] / scale;
+        return [...(share < 0 ? [217, 119, 43] : [18, 150, 130]),
+          Math.round(255 * Math.sqrt(Math.abs(share)))];
+      });
+      canvas.ariaLabel = `${about.rows} rows by ${columns} columns of ${about.name}; orange below ` +
+        "zero, green above, stronger where farther from zero.";
+      const all = about.shape.length === 1 ? 1 : about.shape[0];
+      const last = about.firstRow + about.rows - 1;
+      note.textContent = about.rows === all ? "Orange below zero, green above." :
+        `Orange below zero, green above. Rows ${about.firstRow} to ${last} of ${count(all)} are in this page.`;
+      painted = about.name;
+    }
+    frame(marker, about.rows, columns, model.get("row") - about.firstRow, model.get("column"));
+  };
+  const node = make("section", {}, make("h3", {}, "Its neighbours"),
+    make("div", { className: "oe-matrix oe-bytes-picture" }, canvas, marker), note);
+  return { node, show };
+}
+
+function render({ model, el }) {
+  const tensors = Object.fromEntries(model.get("tensors").map((about) => [about.name, about]));
+  const data = numbers(model.get("data"), Uint8Array);
+  const names = Object.keys(tensors);
+
+  const pick = menu(model, "tensor", { label: "Tensor", options: names.map((n) => [n, n]) });
+  const row = slider(model, "row", { label: "Row", max: 0, width: 7 });
+  const column = slider(model, "column", { label: "Column", max: 0, width: 7 });
+  const [location, dump, bits, picture] =
+    [locationPanel(), dumpPanel(), bitsPanel(), picturePanel(model)];
+  const spoken = status();
+  el.append(make("section", { className: "oe oe-bytes", ariaLabel: "Byte explorer" },
+    make("p", { className: "oe-note" }, `Model: ${model.get("name")}`),
+    make("div", { className: "oe-controls" }, pick.node, row.node, column.node),
+    make("div", { className: "oe-bytes-panels" }, location.node, picture.node, dump.node, bits.node),
+    spoken));
+
+  return redrawOn(model, STATE, () => {
+    const about = tensors[model.get("tensor")];
+    const columns = about.shape[about.shape.length - 1];
+    const size = LAYOUT[about.dtype].reduce((a, b) => a + b) / 8;
+    // A choice made for another tensor may lie outside this one.
+    const within = (value, low, count) => Math.min(Math.max(value, low), low + count - 1);
+    const [r, c] = [within(model.get("row"), about.firstRow, about.rows), within(model.get("column"), 0, columns)];
+    if (r !== model.get("row") || c !== model.get("column")) return choose(model, { row: r, column: c });
+
+    row.range(about.firstRow, about.firstRow + about.rows - 1);
+    column.range(0, columns - 1);
+    for (const control of [pick, row, column]) control.show();
+
+    const held = data.subarray(about.at, about.at + about.rows * columns * size);
+    const word = (i) => held.subarray(i * size, (i + 1) * size).reduceRight((sum, byte) => sum * 256 + byte, 0);
+    const index = (r - about.firstRow) * columns + c;
+    const at = about.start + (r * columns + c) * size; // in the file
+    location.show(about, at, size);
+    dump.show(held, about.start + about.firstRow * columns * size, at, size);
+    const value = bits.show(word(index), about.dtype);
+    picture.show(about, (i, j) => decode(word(i * columns + j), LAYOUT[about.dtype]).value);
+    spoken.say(`${about.name}, row ${r}, column ${c}: ${readable(value)}`);
+  });
+}
+
+export default { render };

@@ -1,0 +1,82 @@
+"""What a forward pass costs, by operation: any length, batch and convention, 7B, 32B or tiny."""
+
+import anywidget
+import traitlets
+
+from olmo_explain.config import BYTES_PER_PARAMETER, OlmoConfig, read_config
+from olmo_explain.costs import CONVENTIONS, Costs, count_costs
+from olmo_explain.explorers.assets import script, style
+from olmo_explain.source import PRESETS
+
+LONGEST, MOST = 65_536, 1024
+PHASES, UNITS = ("prefill", "decode"), ("MACs", "FLOPs")
+
+
+class CostExplorer(anywidget.AnyWidget):
+    """Bars by operation, and where attention overtakes, for the chosen `seq`, `batch` and `model`.
+
+    `convention`: which pairs of query and key are counted. `phase`: all positions at once, or one
+    new position with the others in the KV cache. `unit`: MACs, or FLOPs, two for each.
+    """
+
+    _esm = script("costs")
+    _css = style("costs")
+
+    model = traitlets.Unicode().tag(sync=True)
+    seq = traitlets.Int(min=1, max=LONGEST).tag(sync=True)
+    batch = traitlets.Int(1, min=1, max=MOST).tag(sync=True)
+    convention = traitlets.Enum(CONVENTIONS, "windowed").tag(sync=True)
+    phase = traitlets.Enum(PHASES, PHASES[0]).tag(sync=True)
+    unit = traitlets.Enum(UNITS, UNITS[0]).tag(sync=True)
+
+    longest = traitlets.Int(LONGEST).tag(sync=True)
+    most = traitlets.Int(MOST).tag(sync=True)
+    sizes = traitlets.Dict(help="by model, the fields that costs follow from").tag(sync=True)
+
+    def __init__(self, configs: dict[str, OlmoConfig], **state):
+        self._configs = configs
+        super().__init__(
+            sizes={model: _sizes(config) for model, config in configs.items()}, **state
+        )
+
+    @traitlets.validate("model")
+    def _among_the_models(self, proposal: dict) -> str:
+        if proposal["value"] not in self._configs:
+            raise traitlets.TraitError(f"model is one of {', '.join(self._configs)}")
+        return proposal["value"]
+
+    @property
+    def costs(self) -> Costs:
+        """The costs that are shown, as `count_costs` gives them."""
+        decode = self.phase == "decode"
+        return count_costs(self._configs[self.model], self.seq, self.batch, decode=decode)
+
+
+def explore_costs(
+    model: str = "olmo3-7b", *, seq: int = 4096, batch: int = 1, convention: str = "windowed"
+) -> CostExplorer:
+    """A widget that counts a forward pass. Needs config.json only; works without a kernel.
+
+    >>> explorer = explore_costs("olmo3-7b", seq=65_536)
+    >>> explorer.costs.attention[explorer.convention]
+    191993834962944
+    """
+    configs = {name: read_config(name) for name in dict.fromkeys((*PRESETS, model))}
+    return CostExplorer(configs, model=model, seq=seq, batch=batch, convention=convention)
+
+
+def _sizes(config: OlmoConfig) -> dict:
+    return {
+        "hidden_size": config.hidden_size,
+        "intermediate_size": config.intermediate_size,
+        "heads": config.num_attention_heads,
+        "kv_heads": config.num_key_value_heads,
+        "head_dim": config.head_dim,
+        "vocab_size": config.vocab_size,
+        "tied": config.tie_word_embeddings,
+        "sliding_layers": config.layer_types.count("sliding_attention"),
+        "full_layers": config.layer_types.count("full_attention"),
+        "sliding_window": config.sliding_window or 0,
+        "max_position_embeddings": config.max_position_embeddings,
+        "bytes_per_parameter": BYTES_PER_PARAMETER[config.dtype],
+    }

@@ -1,0 +1,203 @@
+// The head explorer: norms of every head's slices, and the pattern of the chosen one.
+
+const STATE = ["layer", "head", "projection", "query"];
+const SHOWN_KEYS = 5;
+
+/** Where a head's numbers stand in each projection. Queries share key-value heads under GQA. */
+function slices(model) {
+  const [head, size] = [model.get("head"), model.get("head_dim")];
+  const kv = Math.floor((head * model.get("kv_heads")) / model.get("heads"));
+  const range = (h) => `${h * size}:${(h + 1) * size}`;
+  const [across, down] = [`${size} × ${model.get("hidden_size")}`, `${model.get("hidden_size")} × ${size}`];
+  return {
+    q_proj: [`[${range(head)}, :]`, across],
+    k_proj: [`[${range(kv)}, :]`, across],
+    v_proj: [`[${range(kv)}, :]`, across],
+    o_proj: [`[:, ${range(head)}]`, down],
+  };
+}
+
+function normsPanel(model, norms) {
+  const [kinds, heads] = [model.get("layer_types"), model.get("heads")];
+  const [layers, names] = [kinds.length, model.get("projections")];
+  const norm = (projection, layer, head) =>
+    norms[(names.indexOf(projection) * layers + layer) * heads + head];
+
+  const canvas = make("canvas", { role: "img" });
+  const marker = make("div", { className: "oe-frame" });
+  const everyLayer = layers > 16 ? 4 : 1;
+  const everyHead = heads > 16 ? 4 : 1;
+  const rows = kinds.map((kind, layer) =>
+    make("span", {}, layer % everyLayer && kind !== "full_attention" ? "" :
+      `${kind === "full_attention" ? "full " : ""}${layer}`));
+  const columns = Array.from({ length: heads }, (_, head) =>
+    make("span", {}, head % everyHead ? "" : String(head)));
+  const [least, most] = [make("span"), make("span")];
+  pickable(canvas, (layer, head) => choose(model, { layer, head }));
+  const title = make("h3");
+  const node = make("section", {}, title,
+    make("div", { className: "oe-heads-grid" },
+      make("div", { className: "oe-heads-layers", ariaHidden: "true" }, ...rows),
+      make("div", { className: "oe-matrix" }, canvas, marker),
+      make("div", { className: "oe-heads-columns", ariaHidden: "true" }, ...columns),
+      make("div", { className: "oe-heads-scale" }, least, make("i"), most)));
+
+  let painted = null;
+  const show = () => {
+    const [projection, layer, head] = [model.get("projection"), model.get("layer"), model.get("head")];
+    if (painted !== projection) {
+      const all = norms.subarray(names.indexOf(projection) * layers * heads).subarray(0, layers * heads);
+      const [low, high] = [Math.min(...all), Math.max(...all)];
+      paint(canvas, layers, heads, (l, h) =>
+        [...viridis((norm(projection, l, h) - low) / (high - low || 1)), 255]);
+      [least.textContent, most.textContent] = [low.toFixed(2), high.toFixed(2)];
+      title.textContent = `Norm of ${projection}, by layer (down) and head (across)`;
+      canvas.ariaLabel = `${layers} layers by ${heads} heads, coloured by the Frobenius norm of ` +
+        `${projection}, from ${low.toFixed(2)} to ${high.toFixed(2)}.`;
+      painted = projection;
+    }
+    frame(marker, layers, heads, layer, head);
+  };
+  return { node, show, norm };
+}
+
+function numbersPanel(model, norms, norm) {
+  const longest = Math.max(...norms, model.get("initial_norm"));
+  const rows = {};
+  const body = make("tbody");
+  for (const name of model.get("projections")) {
+    const [slice, shape, value, bar] =
+      [make("code"), make("td"), make("td", { className: "oe-number" }), make("i")];
+    const initial = make("b", { style: `left:${(100 * model.get("initial_norm")) / longest}%` });
+    rows[name] = { slice, shape, value, bar };
+    body.append(make("tr", {},
+      make("th", { scope: "row" }, name), make("td", {}, slice), shape, value,
+      make("td", { style: "width:25%" },
+        make("span", { className: "oe-heads-bar", ariaHidden: "true" }, bar, initial))));
+  }
+  const head = make("tr", {}, ...["weight", "slice", "shape", "norm", ""].map((text) =>
+    make("th", { scope: "col", className: text === "norm" ? "oe-number" : "" }, text)));
+  head.lastChild.replaceWith(make("td"));
+  const title = make("h3");
+  const node = make("section", {}, title,
+    make("table", {}, make("thead", {}, head), body),
+    make("p", { className: "oe-note" },
+      `The upright line is the norm that initialisation gives: ${model.get("initial_norm").toFixed(2)}.`));
+
+  const show = () => {
+    const [layer, chosen] = [model.get("layer"), model.get("head")];
+    title.textContent = `Head ${chosen} of layer ${layer}: its four slices`;
+    for (const [name, [slice, shape]] of Object.entries(slices(model))) {
+      const value = norm(name, layer, chosen);
+      rows[name].slice.textContent = slice;
+      rows[name].shape.textContent = shape;
+      rows[name].value.textContent = value.toFixed(4);
+      rows[name].bar.style.width = `${(100 * value) / longest}%`;
+    }
+  };
+  return { node, show };
+}
+
+function patternPanel(model, patterns) {
+  const tokens = model.get("tokens");
+  const T = tokens.length;
+  if (!T) {
+    return { node: make("p", { className: "oe-note" },
+      "No pattern here: only weights were read. Give a prompt to see what a head attends to."),
+      show() {}, strongest: () => "" };
+  }
+  const heads = model.get("heads");
+  const weight = (query, key) =>
+    patterns[((model.get("layer") * heads + model.get("head")) * T + query) * T + key] / 65535;
+
+  const canvas = make("canvas", { role: "img" });
+  const marker = make("div", { className: "oe-frame" });
+  const label = (token) => make("span", {}, visible(token));
+  const [queries, keys] = [tokens.map(label), tokens.map(label)];
+  const body = make("tbody");
+  const [title, caption, note] = [make("h3"), make("caption"), make("p", { className: "oe-note" })];
+  const control = slider(model, "query", {
+    label: "Query token", max: T - 1, say: (at) => `${at} ${visible(tokens[at])}`, width: 10,
+  });
+  pickable(canvas, (query) => choose(model, { query }));
+  const square = make("div", { className: "oe-heads-square" },
+    make("div", { className: "oe-heads-tokens oe-heads-queries", ariaHidden: "true" }, ...queries),
+    make("div", { className: "oe-matrix" }, canvas, marker),
+    make("div", { className: "oe-heads-tokens oe-heads-keys", ariaHidden: "true" }, ...keys));
+  const table = make("table", {}, caption,
+    make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "at"),
+      make("th", { scope: "col" }, "token"),
+      make("th", { scope: "col", className: "oe-number" }, "attention"))),
+    body);
+  const node = make("section", { className: "oe-heads-pattern" }, title, note,
+    make("div", { className: "oe-controls" }, control.node),
+    make("div", { className: "oe-heads-looking" }, square, table));
+
+  const ranked = (query) => Array.from({ length: query + 1 }, (_, key) => [key, weight(query, key)])
+    .sort((a, b) => b[1] - a[1]).slice(0, SHOWN_KEYS);
+  const strongest = () => {
+    const [key, value] = ranked(model.get("query"))[0];
+    return `Token ${model.get("query")} attends most to token ${key}, ` +
+      `${visible(tokens[key])}, with ${value.toFixed(4)}.`;
+  };
+
+  let painted = "";
+  const show = () => {
+    const [layer, head, query] = [model.get("layer"), model.get("head"), model.get("query")];
+    const kind = KIND[model.get("layer_types")[layer]];
+    if (painted !== `${layer}.${head}`) {
+      // The square root lets weak attention be seen beside strong.
+      paint(canvas, T, T, (q, k) => [18, 150, 130, Math.round(255 * Math.sqrt(weight(q, k)))]);
+      title.textContent = `Attention pattern of head ${head} in layer ${layer} (${kind} attention)`;
+      note.textContent = kind === "sliding"
+        ? `A sliding layer sees the last ${model.get("sliding_window")} tokens, the current one included.`
+        : "A full layer sees every earlier token.";
+      canvas.ariaLabel = `${T} query tokens by ${T} key tokens; the stronger the colour, the more attention.`;
+      painted = `${layer}.${head}`;
+    }
+    frame(marker, T, T, query);
+    const top = ranked(query);
+    queries.forEach((node, at) => node.classList.toggle("oe-chosen", at === query));
+    keys.forEach((node, at) => node.classList.toggle("oe-chosen", at === top[0][0]));
+    caption.textContent = `What token ${query}, ${visible(tokens[query])}, attends to`;
+    body.replaceChildren(...top.map(([key, value]) => make("tr", {},
+      make("td", {}, String(key)), make("td", {}, make("code", {}, visible(tokens[key]))),
+      make("td", { className: "oe-number" }, value.toFixed(4)))));
+    control.show();
+  };
+  return { node, show, strongest };
+}
+
+function render({ model, el }) {
+  const norms = numbers(model.get("norms"), Float32Array);
+  const patterns = numbers(model.get("patterns"), Uint16Array);
+  const kinds = model.get("layer_types");
+
+  const controls = [
+    slider(model, "layer", {
+      label: "Layer", max: kinds.length - 1, width: 10,
+      say: (layer) => `${layer} ${KIND[kinds[layer]]}`,
+    }),
+    slider(model, "head", { label: "Head", max: model.get("heads") - 1 }),
+    menu(model, "projection", {
+      label: "Colour by", options: model.get("projections").map((name) => [name, `norm of ${name}`]),
+    }),
+  ];
+  const grid = normsPanel(model, norms);
+  const table = numbersPanel(model, norms, grid.norm);
+  const pattern = patternPanel(model, patterns);
+  const spoken = status();
+  const root = make("section", { className: "oe oe-heads", ariaLabel: "Head explorer" },
+    make("p", { className: "oe-note" }, `Model: ${model.get("name")}`),
+    make("div", { className: "oe-controls" }, ...controls.map((control) => control.node)),
+    make("div", { className: "oe-heads-panels" }, grid.node, table.node),
+    pattern.node, spoken);
+  el.append(root);
+
+  return redrawOn(model, STATE, () => {
+    for (const part of [...controls, grid, table, pattern]) part.show();
+    spoken.say(`Layer ${model.get("layer")}, head ${model.get("head")}. ${pattern.strongest()}`);
+  });
+}
+
+export default { render };

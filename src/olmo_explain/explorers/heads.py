@@ -1,0 +1,115 @@
+"""One head at a time: the norms of its four slices, and what it attends to on a prompt."""
+
+import anywidget
+import numpy as np
+import traitlets
+
+from olmo_explain.config import OlmoConfig, read_config
+from olmo_explain.explorers.assets import script, style
+from olmo_explain.explorers.labels import label
+from olmo_explain.heads import PROJECTIONS, head_norms, initial_norm
+
+DEFAULT_PROMPT = (
+    "ROMEO: My love is as deep as the sea, and the sea is wide.\n"
+    "JULIET: My love is as deep as the sea"
+)
+PATTERN_SCALE = 65_535  # attention weights travel as uint16: steps of 0.000015
+
+
+class HeadExplorer(anywidget.AnyWidget):
+    """A grid of layers × heads, and the attention pattern of the head that was chosen.
+
+    `layer`, `head`, `projection` and `query` are the reader's choice, in both directions: set them
+    and the picture moves, move the picture and they change.
+    """
+
+    _esm = script("heads")
+    _css = style("heads")
+
+    layer = traitlets.Int(0).tag(sync=True)
+    head = traitlets.Int(0).tag(sync=True)
+    projection = traitlets.Enum(PROJECTIONS, PROJECTIONS[0]).tag(sync=True)
+    query = traitlets.Int(0).tag(sync=True)
+
+    name = traitlets.Unicode().tag(sync=True)
+    projections = traitlets.List(traitlets.Unicode(), list(PROJECTIONS)).tag(sync=True)
+    layer_types = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    heads = traitlets.Int().tag(sync=True)
+    kv_heads = traitlets.Int().tag(sync=True)
+    head_dim = traitlets.Int().tag(sync=True)
+    hidden_size = traitlets.Int().tag(sync=True)
+    sliding_window = traitlets.Int(0).tag(sync=True)
+    initial_norm = traitlets.Float().tag(sync=True)
+    norms = traitlets.Bytes(help="float32 [projection, layer, head]").tag(sync=True)
+    tokens = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    patterns = traitlets.Bytes(b"", help="uint16 [layer, head, query, key]").tag(sync=True)
+
+    def __init__(self, config: OlmoConfig, norms: dict[str, np.ndarray], **state):
+        """`norms`: float32 [layer, head] for each of q_proj, k_proj, v_proj, o_proj."""
+        per_query_head = [_by_query_head(norms[name], config) for name in PROJECTIONS]
+        super().__init__(
+            layer_types=list(config.layer_types),
+            heads=config.num_attention_heads,
+            kv_heads=config.num_key_value_heads,
+            head_dim=config.head_dim,
+            hidden_size=config.hidden_size,
+            sliding_window=config.sliding_window or 0,
+            initial_norm=initial_norm(config),
+            norms=np.stack(per_query_head).astype("<f4").tobytes(),
+            **state,
+        )
+
+    @traitlets.validate("layer", "head", "query")
+    def _within_range(self, proposal: dict) -> int:
+        counts = {
+            "layer": len(self.layer_types),
+            "head": self.heads,
+            "query": len(self.tokens) or 1,
+        }
+        count = counts[proposal["trait"].name]
+        if not 0 <= proposal["value"] < count:
+            raise traitlets.TraitError(f"{proposal['trait'].name} goes from 0 to {count - 1}")
+        return proposal["value"]
+
+
+def explore_heads(
+    model: str = "tiny",
+    prompt: str | None = DEFAULT_PROMPT,
+    *,
+    layer: int | None = None,
+    head: int = 0,
+) -> HeadExplorer:
+    """A widget that chooses a layer and a head of MODEL. In a published page it needs no kernel.
+
+    With `prompt=None` it shows norms only, and reads only the attention weights of the checkpoint:
+    the model need not fit into memory. `layer`: the last full-attention layer when not given.
+
+    >>> chosen = explore_heads("tiny", layer=7, head=2)
+    >>> chosen.layer, chosen.head
+    (7, 2)
+    """
+    config = read_config(model)
+    layer = config.full_attention_layers[-1] if layer is None else config.check_layer(layer)
+    state = {"layer": layer, "head": config.check_head(head), "name": label(model)}
+    if prompt is not None:
+        state |= _attention(model, prompt)
+    return HeadExplorer(config, head_norms(model), **state)
+
+
+def _attention(model: str, prompt: str) -> dict:
+    from olmo_explain.circuits import attention_patterns
+    from olmo_explain.models import load, prompt_ids
+
+    loaded, tokenizer = load(model, "float32")
+    ids = prompt_ids(loaded, tokenizer, prompt=prompt)
+    patterns = attention_patterns(loaded, ids)[:, 0].numpy()  # (L, H, T, T)
+    return {
+        "tokens": [tokenizer.decode([i]) for i in ids[0].tolist()],
+        "patterns": np.rint(patterns * PATTERN_SCALE).astype("<u2").tobytes(),
+        "query": ids.shape[1] - 1,
+    }
+
+
+def _by_query_head(norms: np.ndarray, config: OlmoConfig) -> np.ndarray:
+    """[layer, key-value head] → [layer, query head]; unchanged where each has its own."""
+    return np.repeat(norms, config.num_attention_heads // norms.shape[1], axis=1)

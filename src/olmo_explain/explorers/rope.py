@@ -1,0 +1,68 @@
+"""How one pair of a head turns with the position: default and YaRN, right and wrong."""
+
+import anywidget
+import traitlets
+
+from olmo_explain.config import Rope, read_config
+from olmo_explain.errors import UsageError
+from olmo_explain.explorers.assets import script, style
+
+REGIMES = ("per-layer", "yarn-everywhere", "yarn-lost")
+
+
+class RopeExplorer(anywidget.AnyWidget):
+    """A pair, a position and a layer type, under what an installation applies (`regime`)."""
+
+    _esm = script("rope")
+    _css = style("rope")
+
+    pair = traitlets.Int(0).tag(sync=True)
+    position = traitlets.Int(0).tag(sync=True)
+    layer_type = traitlets.Unicode("sliding_attention").tag(sync=True)
+    regime = traitlets.Enum(REGIMES, REGIMES[0]).tag(sync=True)
+
+    name = traitlets.Unicode().tag(sync=True)
+    head_dim = traitlets.Int().tag(sync=True)
+    max_position = traitlets.Int().tag(sync=True)
+    yarn = traitlets.Dict(help="the fields of the scaled RoPE").tag(sync=True)
+
+    @property
+    def applied(self) -> Rope:
+        """The RoPE that the chosen layer type gets under the chosen regime."""
+        rope = Rope.from_dict(self.yarn, self.yarn["rope_theta"])
+        scaled = {
+            "per-layer": self.layer_type == "full_attention",
+            "yarn-everywhere": True,
+            "yarn-lost": False,
+        }[self.regime]
+        return rope if scaled else Rope("default", rope.rope_theta)
+
+
+def explore_rope(model: str = "olmo3-7b", *, pair: int = 24, position: int = 1000) -> RopeExplorer:
+    """A widget that turns one pair of a head. Needs config.json only; works without a kernel.
+
+    >>> explorer = explore_rope("olmo3-7b")
+    >>> explorer.regime = "yarn-everywhere"  # what transformers 5.0 to 5.12 applied
+    >>> explorer.layer_type, explorer.applied.attention_factor
+    ('sliding_attention', 1.2079441541679836)
+    """
+    config = read_config(model)
+    yarn = config.rope["full_attention"]
+    if yarn.rope_type != "yarn":
+        raise UsageError(f"{model} scales no layer with YaRN", "Choose an OLMo 3")
+    return RopeExplorer(
+        pair=min(pair, config.head_dim // 2 - 1),
+        position=min(position, config.max_position_embeddings - 1),
+        name=f"{model}, config only",
+        head_dim=config.head_dim,
+        max_position=config.max_position_embeddings - 1,
+        yarn={
+            "rope_type": "yarn",
+            "rope_theta": yarn.rope_theta,
+            "factor": yarn.factor,
+            "original_max_position_embeddings": yarn.original_max_position_embeddings,
+            "beta_fast": yarn.beta_fast,
+            "beta_slow": yarn.beta_slow,
+            "attention_factor": yarn.attention_factor,
+        },
+    )

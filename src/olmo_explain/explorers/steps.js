@@ -1,0 +1,121 @@
+// The step explorer: one value of one layer, its formula, its weight, its picture, its proof.
+
+const STATE = ["layer", "at", "head", "token", "number"];
+const HIDDEN = -1e38; // what the mask adds is below this
+
+/** A bfloat16 is the upper half of a float32. */
+function bfloat16(bits) {
+  return new Float32Array(Uint32Array.from(bits, (b) => b << 16).buffer);
+}
+
+const size = (shape) => shape.map(count).join(" × ");
+
+function aboutPanel() {
+  const title = make("h3");
+  const cells = {};
+  const body = make("tbody");
+  for (const name of ["formula", "shape", "reads weight", "weight bytes", "max |Δ| to the real module"]) {
+    cells[name] = make("td");
+    body.append(make("tr", {}, make("th", { scope: "row" }, name), cells[name]));
+  }
+  const show = (about, difference) => {
+    title.textContent = `Step ${about.step} of 15: ${about.name}`;
+    cells.formula.textContent = about.formula;
+    cells.shape.textContent = `${about.axes.join(" × ")} = ${size(about.shape)}`;
+    cells["reads weight"].textContent = about.weight
+      ? `${about.weight}, ${size(about.weightShape)}` : "none";
+    cells["weight bytes"].textContent = count(about.weightBytes);
+    cells["max |Δ| to the real module"].textContent =
+      difference === 0 ? "0: every bit is equal" : String(difference);
+  };
+  return { node: make("section", {}, title, make("table", {}, body)), show };
+}
+
+function picturePanel(model) {
+  const canvas = make("canvas", { role: "img" });
+  const marker = make("div", { className: "oe-frame" });
+  const [title, note] = [make("h3"), make("p", { className: "oe-note" })];
+  const rows = model.get("tokens").map((token) => make("span", {}, visible(token)));
+  pickable(canvas, (token, number) => choose(model, { token, number }));
+  let painted = "";
+  const show = (about, key, values, heads, tokens, numbers) => {
+    if (painted !== key) {
+      const seen = values.filter((v) => v > HIDDEN);
+      const [low, high] = [Math.min(...seen), Math.max(...seen)];
+      const scale = Math.max(Math.abs(low), Math.abs(high)) || 1;
+      paint(canvas, tokens, numbers, (t, n) => {
+        const value = values[t * numbers + n];
+        if (value <= HIDDEN) return [128, 128, 128, 90];
+        const strength = Math.round(255 * Math.sqrt(Math.abs(value) / scale));
+        return [...(value < 0 ? [217, 119, 43] : [18, 150, 130]), strength];
+      });
+      title.textContent = heads > 1 ? `${about.name}, head ${model.get("head")}` : about.name;
+      note.textContent = `From ${low.toPrecision(4)} to ${high.toPrecision(4)}. Orange below zero, ` +
+        `green above${seen.length < values.length ? "; grey: hidden by the mask" : ""}.`;
+      canvas.ariaLabel = `${about.name}: ${tokens} tokens by ${numbers} numbers. ${note.textContent}`;
+      painted = key;
+    }
+    frame(marker, tokens, numbers, model.get("token"), model.get("number"));
+    rows.forEach((row, at) => row.classList.toggle("oe-chosen", at === model.get("token")));
+  };
+  const node = make("section", {}, title,
+    make("div", { className: "oe-steps-picture" },
+      make("div", { className: "oe-steps-tokens", ariaHidden: "true" }, ...rows),
+      make("div", { className: "oe-matrix" }, canvas, marker)),
+    note);
+  return { node, show };
+}
+
+function render({ model, el }) {
+  const [steps, tokens, kinds] = [model.get("steps"), model.get("tokens"), model.get("layer_types")];
+  const data = numbers(model.get("data"), Uint16Array);
+  const perLayer = data.length / kinds.length;
+
+  const layer = slider(model, "layer", {
+    label: "Layer", max: kinds.length - 1, say: (l) => `${l} ${KIND[kinds[l]]}`, width: 10,
+  });
+  const at = slider(model, "at", {
+    label: "Value", max: steps.length - 1, say: (i) => `${steps[i].step} ${steps[i].name}`, width: 16,
+  });
+  const head = slider(model, "head", { label: "Head", max: 0, width: 3 });
+  const token = slider(model, "token", {
+    label: "Token", max: tokens.length - 1, say: (t) => `${t} ${visible(tokens[t])}`, width: 9,
+  });
+  const number = slider(model, "number", { label: "Number", max: 0, width: 5 });
+  const [about, picture] = [aboutPanel(), picturePanel(model)];
+  const chosen = make("output");
+  const spoken = status();
+  el.append(make("section", { className: "oe oe-steps", ariaLabel: "Step explorer" },
+    make("p", { className: "oe-note" }, `Model: ${model.get("name")}, bfloat16`),
+    make("div", { className: "oe-controls" }, layer.node, at.node),
+    about.node, picture.node,
+    make("div", { className: "oe-controls" }, head.node, token.node, number.node,
+      make("div", { className: "oe-control" }, "Value there", chosen)),
+    spoken));
+
+  return redrawOn(model, STATE, () => {
+    const step = steps[model.get("at")];
+    const [heads, rows, columns] = step.matrices;
+    // A place chosen in one value may lie outside the next.
+    const place = {
+      head: Math.min(model.get("head"), heads - 1), number: Math.min(model.get("number"), columns - 1),
+    };
+    if (place.head !== model.get("head") || place.number !== model.get("number")) return choose(model, place);
+
+    head.range(0, heads - 1);
+    head.node.hidden = heads === 1;
+    number.range(0, columns - 1);
+    for (const control of [layer, at, head, token, number]) control.show();
+
+    const start = model.get("layer") * perLayer + step.at + place.head * rows * columns;
+    const values = bfloat16(data.subarray(start, start + rows * columns));
+    const value = values[model.get("token") * columns + place.number];
+    chosen.value = value <= HIDDEN ? "hidden" : String(value);
+    about.show(step, model.get("differences")[model.get("layer")][model.get("at")]);
+    picture.show(step, `${model.get("layer")}.${step.name}.${place.head}`, values, heads, rows, columns);
+    spoken.say(`Layer ${model.get("layer")}, step ${step.step}, ${step.name}: ` +
+      `token ${model.get("token")}, number ${place.number} is ${chosen.value}.`);
+  });
+}
+
+export default { render };

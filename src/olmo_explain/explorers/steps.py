@@ -1,0 +1,146 @@
+"""The fifteen steps of a layer: what each computes, from which weight, and whether it is proven."""
+
+import anywidget
+import torch
+import traitlets
+
+from olmo_explain.explorers.assets import script, style
+from olmo_explain.explorers.labels import label
+from olmo_explain.models import load, prompt_ids
+from olmo_explain.reference import STEPS, Activations, run_by_hand
+from olmo_explain.verification import verify
+
+DEFAULT_PROMPT = "To be, or not"
+
+# For every value of a layer: its formula, its axes, and the weight that it reads.
+ABOUT = {
+    "resid_pre": ("the residual stream as it comes in", "T D", None),
+    "q_proj": ("resid_pre @ W.T", "T H·Dh", "self_attn.q_proj"),
+    "k_proj": ("resid_pre @ W.T", "T K·Dh", "self_attn.k_proj"),
+    "v_proj": ("resid_pre @ W.T", "T K·Dh", "self_attn.v_proj"),
+    "v": ("v_proj, cut into heads", "K T Dh", None),
+    "q_norm": ("q_proj / rms(q_proj) · w, over all heads at once", "T H·Dh", "self_attn.q_norm"),
+    "k_norm": ("k_proj / rms(k_proj) · w, over all heads at once", "T K·Dh", "self_attn.k_norm"),
+    "cos": ("cos(position · frequency), by layer type", "T Dh", None),
+    "sin": ("sin(position · frequency), by layer type", "T Dh", None),
+    "q": ("q_norm, cut into heads, turned by its position", "H T Dh", None),
+    "k": ("k_norm, cut into heads, turned by its position", "K T Dh", None),
+    "scores": ("q @ k.T / √head_dim", "H T T", None),
+    "mask": ("0 where a key is seen, the lowest number where not", "1 T T", None),
+    "masked_scores": ("scores + mask", "H T T", None),
+    "pattern": ("softmax(masked_scores) over the keys", "H T T", None),
+    "z": ("pattern @ v", "T H Dh", None),
+    "o_proj": ("z, heads side by side, @ W.T", "T D", "self_attn.o_proj"),
+    "attn_out": ("o_proj / rms(o_proj) · w", "T D", "post_attention_layernorm"),
+    "resid_mid": ("resid_pre + attn_out", "T D", None),
+    "gate_proj": ("resid_mid @ W.T", "T F", "mlp.gate_proj"),
+    "up_proj": ("resid_mid @ W.T", "T F", "mlp.up_proj"),
+    "silu": ("gate_proj · σ(gate_proj)", "T F", None),
+    "intermediate": ("silu · up_proj", "T F", None),
+    "down_proj": ("intermediate @ W.T", "T D", "mlp.down_proj"),
+    "mlp_out": ("down_proj / rms(down_proj) · w", "T D", "post_feedforward_layernorm"),
+    "resid_post": ("resid_mid + mlp_out", "T D", None),
+}
+assert list(ABOUT) == list(STEPS)
+
+
+class StepExplorer(anywidget.AnyWidget):
+    """A layer and one of its values: `layer`, `at`; in it `head`, `token`, `number`."""
+
+    _esm = script("steps")
+    _css = style("steps")
+
+    layer = traitlets.Int(0).tag(sync=True)
+    at = traitlets.Int(0, help="which value, in the order of STEPS").tag(sync=True)
+    head = traitlets.Int(0).tag(sync=True)
+    token = traitlets.Int(0).tag(sync=True)
+    number = traitlets.Int(0).tag(sync=True)
+
+    name = traitlets.Unicode().tag(sync=True)
+    layer_types = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    tokens = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    steps = traitlets.List(traitlets.Dict(), help="about each value, and where in a layer's data")
+    steps.tag(sync=True)
+    differences = traitlets.List(help="[layer][value]: max |Δ| from the real module").tag(sync=True)
+    data = traitlets.Bytes(help="bfloat16, all values of layer 0, then of layer 1, …").tag(
+        sync=True
+    )
+
+    def __init__(self, values: Activations, layers: int, **state):
+        self._values = values
+        data = bytearray()
+        for layer in range(layers):
+            for name in STEPS:
+                data += _matrices(name, values[layer, name]).view(torch.uint16).numpy().tobytes()
+        super().__init__(data=bytes(data), **state)
+
+    @property
+    def value(self) -> float:
+        """The number that was chosen, as `run_by_hand` computed it."""
+        name = list(STEPS)[self.at]
+        matrices = _matrices(name, self._values[self.layer, name])
+        return matrices[min(self.head, len(matrices) - 1), self.token, self.number].item()
+
+
+def explore_steps(
+    model: str = "tiny", prompt: str = DEFAULT_PROMPT, *, layer: int = 0, step: str = "resid_pre"
+) -> StepExplorer:
+    """A widget that walks through a layer, computed by hand in bfloat16 beside the real module.
+
+    It saves every value of every layer into the page: meant for a small model and a short prompt.
+
+    >>> explore_steps("tiny", layer=3, step="pattern").differences[3][14]
+    0.0
+    """
+    loaded, tokenizer = load(model, "bfloat16")
+    ids = prompt_ids(loaded, tokenizer, prompt=prompt)
+    values, checked = run_by_hand(loaded, ids), verify(loaded, ids)
+    layers = loaded.config.num_hidden_layers
+    differences = [[0.0] * len(STEPS) for _ in range(layers)]
+    for result in checked.steps:
+        if result.layer is not None:
+            differences[result.layer][list(STEPS).index(result.name)] = result.max_abs_diff
+    return StepExplorer(
+        values,
+        layers,
+        layer=layer,
+        at=list(STEPS).index(step),
+        name=label(model),
+        layer_types=list(loaded.config.layer_types),
+        tokens=[tokenizer.decode([i]) for i in ids[0].tolist()],
+        steps=_about_steps(loaded, values),
+        differences=differences,
+    )
+
+
+def _about_steps(model: torch.nn.Module, values: Activations) -> list[dict]:
+    about, at = [], 0
+    for name, step in STEPS.items():
+        formula, axes, weight = ABOUT[name]
+        tensor = values[0, name]
+        matrices = _matrices(name, tensor)
+        parameter = weight and model.get_parameter(f"model.layers.0.{weight}.weight")
+        about.append(
+            {
+                "name": name,
+                "step": step,
+                "formula": formula,
+                "axes": axes.split(),
+                "shape": list(tensor.shape[1:]),
+                "matrices": list(matrices.shape),
+                "at": at,
+                "weight": weight and f"{weight}.weight",
+                "weightShape": list(parameter.shape) if weight else [],
+                "weightBytes": parameter.numel() * parameter.itemsize if weight else 0,
+            }
+        )
+        at += matrices.numel()
+    return about
+
+
+def _matrices(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """A value of the first prompt as matrices to look at: [head, token, number] in bfloat16."""
+    first = tensor[0].bfloat16()
+    if name == "z":  # (T, H, Dh)
+        first = first.transpose(0, 1)
+    return first.reshape(-1, *first.shape[-2:]).contiguous()

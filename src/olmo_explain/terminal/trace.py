@@ -1,0 +1,46 @@
+"""What `trace` looks like in a terminal."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from olmo_explain.terminal.words import sizes
+
+
+def print_trace(console: Console, ran: dict[str, Any]) -> None:
+    """Every call in order, the counts by type, and the parameters held and read."""
+    table = Table(title=f"{ran['total']} module calls, in order")
+    for name in ("#", "module", "type", "input", "output", "FLOPs"):
+        table.add_column(name, justify="right" if name in ("#", "FLOPs") else "left")
+    for call in ran["calls"]:
+        inputs = "  ".join(sizes(shape) for shape in call["input_shapes"])
+        flops = f"{call['flops']:,}" if call["flops"] else ""
+        output = sizes(call["output_shape"])
+        table.add_row(str(call["index"]), call["path"], call["type"], inputs, output, flops)
+    console.print(table)
+    counts = ", ".join(f"{name} {count}" for name, count in ran["counts"].items())
+    console.print(f"{counts}; {ran['total']} in all")
+    console.print(
+        f"{ran['parameters_held']:,} parameters held, {ran['parameters_read']:,} read "
+        f"({ran['bytes_read']:,} bytes)"
+    )
+
+
+def print_operators(console: Console, ran: dict[str, Any]) -> None:
+    """The operators that read or compute, and the steps of a layer that they make."""
+    operators = [operator for operator in ran["operators"] if not operator["view"]]
+    table = Table(title=f"{len(operators):,} operators that read or compute, in order")
+    table.add_column("#", justify="right")
+    for name in ("operator", "module", "weights"):
+        table.add_column(name)
+    for operator in operators:
+        weights = ", ".join(operator["weights"])
+        name = operator["op"].removeprefix("aten.").removesuffix(".default")
+        table.add_row(str(operator["index"]), name, operator["path"], weights)
+    console.print(table)
+    views = len(ran["operators"]) - len(operators)
+    console.print(f"{views:,} more only looked at their input in another way.")
+    if first := [step for step in ran["sequence"] if step["layer"] == 0]:
+        steps = " → ".join(f"{step['name']} ({step['step']})" for step in first)
+        console.print(f"Layer 0 as it ran, with the numbers of the fifteen steps: {steps}")

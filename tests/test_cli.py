@@ -1,0 +1,111 @@
+"""The commands as their users call them: JSON, tables, exit codes, one line for bad input."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+def run(*words: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "olmo_explain", *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=120,
+    )
+
+
+def answer(*words: str) -> dict:
+    ran = run(*words, "--json")
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("olmo3-7b", 7_298_011_136), ("olmo3-32b", 32_233_522_176)]
+)
+def test_config_json(name, parameters):
+    config = answer("config", name)
+    assert config["parameters"] == parameters and config["bytes"] == 2 * parameters
+    assert config["layer_types"][:4] == ["sliding_attention"] * 3 + ["full_attention"]
+    assert sum(part["parameters"] * part["count"] for part in config["components"]) == parameters
+    assert config["head_dim"] == 128 and config["full_attention_layers"][0] == 3
+    assert set(config["kv_cache"]["at_max_position"]) == {"capped", "uncapped"}
+
+
+def test_config_imports_neither_torch_nor_transformers():
+    code = (
+        "import sys; sys.argv = ['olmo-explain', 'config', 'olmo3-7b', '--json']\n"
+        "from olmo_explain.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_trace_of_a_preset_and_of_tiny():
+    seven = answer("trace", "olmo3-7b", "--prompt-length", "2")
+    rotary = seven["counts"].pop("Olmo3RotaryEmbedding")
+    assert seven["counts"] == {
+        "Linear": 225,
+        "Olmo3RMSNorm": 129,
+        "SiLUActivation": 32,
+        "Embedding": 1,
+    }
+    assert seven["total"] == 387 + rotary == len(seven["calls"])
+    tiny = answer("trace", "tiny", "--prompt", "Hello world")
+    assert tiny["calls"][0]["path"] == "model.embed_tokens"
+    assert {"index", "path", "type", "input_shapes", "output_shape", "weight", "flops"} <= set(
+        tiny["calls"][0]
+    )
+
+
+def test_trace_of_ids():
+    assert answer("trace", "tiny", "--ids", "5,6,7")["calls"][0]["input_shapes"] == [[1, 3]]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("config", "olmo3-8b"), "No model named 'olmo3-8b'. Choose tiny, olmo3-7b"),
+        (("config", "./nowhere/at/all"), "There is no directory ./nowhere/at/all. Name"),
+        (("config",), "Missing argument 'MODEL'"),
+        (("confgi", "tiny"), "No such command 'confgi'. Did you mean 'config'?"),
+        (("trace", "tiny", "--ids", "5,x"), "--ids '5,x' cannot be read. Write whole numbers"),
+        (("trace", "tiny", "--ids", "9999"), "There is no token 9999"),
+        (("trace", "tiny", "--ids", "5", "--prompt", "a"), "say the same thing twice"),
+        (("trace", "tiny", "--prompt-length", "0"), "--prompt-length"),
+        (("trace", "olmo3-7b", "--prompt", "Hello"), "without a tokenizer"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(words, said):
+    ran = run(*words)
+    assert ran.returncode == 2
+    assert said in ran.stderr
+    assert ran.stderr.count("\n") == 1 and ran.stdout == ""
+
+
+def test_tables_for_people():
+    assert "7,298,011,136 parameters" in run("config", "olmo3-7b", COLUMNS="120").stdout
+    trace = run("trace", "tiny", COLUMNS="160").stdout
+    assert "model.layers.7.mlp.down_proj" in trace and "Linear 57" in trace
+
+
+def test_help_and_version():
+    assert "config" in run("--help").stdout
+    assert run("--version").stdout.strip()[0].isdigit()
+
+
+def test_doctor_measures_this_installation():
+    ran = run("doctor", "--json")
+    findings = json.loads(ran.stdout)
+    assert findings["rope_regime"] in ("per-layer", "yarn-everywhere", "yarn-lost")
+    assert findings["versions"]["torch"][0].isdigit()
+    assert findings["memory_bytes"] > 0 and findings["disk_bytes"] > 0
+    assert ran.returncode == (0 if findings["ok"] else 1)
+    assert findings["ok"] == (not findings["problems"])
