@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from olmo_explain.config import read_config
+from olmo_explain.drawing import INK
 from olmo_explain.plots import (
-    INK,
     plot_head_norms,
     plot_kv_cache,
     plot_norms_by_layer,

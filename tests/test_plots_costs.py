@@ -6,7 +6,7 @@ import pytest
 
 from olmo_explain.config import read_config
 from olmo_explain.costs import count_costs
-from olmo_explain.plots import INK
+from olmo_explain.drawing import INK
 from olmo_explain.plots_costs import plot_attention_share, plot_costs_by_operation, plot_roofline
 from olmo_explain.roofline import Roofline
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from olmo_explain.config import OlmoConfig, read_config
 from olmo_explain.errors import UsageError
-from olmo_explain.plots import Picture
+from olmo_explain.picture import Picture
 
 WIDTH, RAIL, LEFT, RIGHT = 360, 22, 58, 346  # the rail is the residual stream
 ONE_LINE, TWO_LINES, GAP = 24, 36, 12

@@ -1,64 +1,17 @@
-"""Figures: matplotlib drawings that take the page's colours, each with a caption and alt text.
+"""Figures of sizes and of norms, each with a caption and alt text.
 
 Caption and alt text are computed with the drawing, so that neither can drift from what is shown.
 """
 
-import html
-import io
 import re
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Float
-from matplotlib.figure import Figure
 
 from olmo_explain.config import OlmoConfig
-
-INK = "#010203"  # stands for the page's text colour until the SVG is written
-ACCENT, WARM, QUIET = "#12967f", "#d9772b", "#8a8f98"  # ≥ 3:1 on white and on near-black
-COLOURS = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "olmo-explain",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-}
-
-
-@dataclass(frozen=True, repr=False)
-class Picture:
-    """A figure as a page or a notebook shows it: readable in light and dark, and without eyes."""
-
-    svg: str
-    caption: str
-    alt: str
-
-    def __repr__(self) -> str:
-        return f"{self.caption} {self.alt}"
-
-    def _repr_html_(self) -> str:
-        label = html.escape(self.alt, quote=True)
-        svg = self.svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
-        return (
-            f'<figure class="oe-figure">{svg}'
-            f"<figcaption>{html.escape(self.caption)}</figcaption></figure>"
-        )
+from olmo_explain.drawing import ACCENT, WARM, finish, start
+from olmo_explain.picture import Picture
 
 
 def plot_head_norms(
@@ -67,7 +20,7 @@ def plot_head_norms(
     """A heat map of layers × heads for each projection, on one scale of colours."""
     low = min(values.min() for values in norms.values())
     high = max(values.max() for values in norms.values())
-    with _drawing(len(norms), height=0.9 + 2.2 * _aspect(norms), shared=True) as (figure, axes):
+    with start(len(norms), height=0.9 + 2.2 * _aspect(norms), shared=True) as (figure, axes):
         for axis, (name, values) in zip(axes, norms.items(), strict=True):
             image = axis.imshow(values, vmin=low, vmax=high, aspect="auto", cmap="viridis")
             axis.set(title=name, xlabel="head", xticks=_ticks(values.shape[1]))
@@ -77,7 +30,7 @@ def plot_head_norms(
         bar = figure.colorbar(image, ax=axes, pad=0.02)
         bar.outline.set_visible(False)
     ranges = ", ".join(f"{k} {v.min():.2f} to {v.max():.2f}" for k, v in norms.items())
-    return _picture(
+    return finish(
         figure,
         f"Frobenius norm of every head's slice. Model: {model}.",
         f"{len(norms)} heat maps of layers by heads, one a projection. Norms: {ranges}.",
@@ -88,7 +41,7 @@ def plot_norms_by_layer(
     norms: Mapping[str, Float[np.ndarray, "layer head"]], initial: float, model: str
 ) -> Picture:
     """A dot a head, by layer; the dashed line is the norm that initialisation gives."""
-    with _drawing(len(norms), height=2.6, shared=True) as (figure, axes):
+    with start(len(norms), height=2.6, shared=True) as (figure, axes):
         for axis, (name, values) in zip(axes, norms.items(), strict=True):
             layers = np.repeat(np.arange(values.shape[0]), values.shape[1])
             axis.axhline(initial, color=WARM, linestyle="--", linewidth=1.2)
@@ -96,7 +49,7 @@ def plot_norms_by_layer(
             axis.set(title=name, xlabel="layer", ylim=(0, None))
         axes[0].set_ylabel("Frobenius norm")
     ratios = ", ".join(f"{k} {v.mean() / initial:.2f}" for k, v in norms.items())
-    return _picture(
+    return finish(
         figure,
         f"Norms of head slices by layer, a dot a head; dashed: {initial:.2f}, the norm of a slice "
         f"at initialisation. Model: {model}.",
@@ -111,14 +64,14 @@ def plot_parameters(config: OlmoConfig, model: str) -> Picture:
     shown = {name: count for name, count in totals.items() if count >= 0.001 * config.parameters}
     rest = config.parameters - sum(shown.values())
     shown["all norms together"] = rest
-    with _drawing(1, height=0.5 + 0.3 * len(shown)) as (figure, (axis,)):
+    with start(1, height=0.5 + 0.3 * len(shown)) as (figure, (axis,)):
         bars = axis.barh(list(shown), [count / 1e6 for count in shown.values()], color=ACCENT)
         axis.bar_label(bars, [f"{count:,}" for count in shown.values()], padding=4, fontsize=9)
         axis.set(xlabel="millions of parameters")
         axis.margins(x=0.25)
         axis.invert_yaxis()
     most = max(shown, key=shown.get)
-    return _picture(
+    return finish(
         figure,
         f"Where the {config.parameters:,} parameters are. Model: {model}.",
         f"Bar chart of parameters by kind of tensor. The largest is {most}, "
@@ -134,7 +87,7 @@ def plot_kv_cache(config: OlmoConfig, model: str) -> Picture:
         "every layer keeps every position": (False, WARM, "--"),
     }
     ends = []
-    with _drawing(1, height=2.8) as (figure, (axis,)):
+    with start(1, height=2.8) as (figure, (axis,)):
         for label, (capped, colour, style) in curves.items():
             gib = [config.kv_cache_bytes(int(n), capped=capped) / 2**30 for n in positions]
             axis.plot(positions, gib, style, color=colour, label=label)
@@ -142,38 +95,12 @@ def plot_kv_cache(config: OlmoConfig, model: str) -> Picture:
         axis.set(xlabel="positions", ylabel="GiB", xlim=(0, None), ylim=(0, None))
         axis.xaxis.set_major_formatter("{x:,.0f}")
         axis.legend()
-    return _picture(
+    return finish(
         figure,
         f"The KV cache, bfloat16, batch 1. Model: {model}.",
         f"Two lines of cache size against positions. At {positions[-1]:,} positions: "
         f"{', '.join(ends)}.",
     )
-
-
-# -- drawing ---------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _drawing(panels: int, height: float, shared: bool = False) -> Iterator[tuple]:
-    """A figure of panels side by side, in the page's colours."""
-    with plt.rc_context(COLOURS):
-        figure, axes = plt.subplots(
-            1, panels, figsize=(7.2, height), sharey=shared, squeeze=False, layout="constrained"
-        )
-        yield figure, axes[0]
-
-
-def _picture(figure: Figure, caption: str, alt: str) -> Picture:
-    with plt.rc_context(COLOURS), io.StringIO() as file:
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-        text = file.getvalue()
-    plt.close(figure)
-    svg = text[text.index("<svg ") :]
-    # Sized by the page, not in points; ids made unique, since a page may hold many figures.
-    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
-    salt = f"{zlib.crc32(svg.encode()):x}-"
-    svg = re.sub(r'(id="|href="#|url\(#)', lambda match: match[1] + salt, svg)
-    return Picture(svg.replace(INK, "currentColor"), caption, alt)
 
 
 def _aspect(norms: Mapping[str, np.ndarray]) -> float:

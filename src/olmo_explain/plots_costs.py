@@ -15,7 +15,8 @@ from olmo_explain.costs import (
     crossovers,
     total,
 )
-from olmo_explain.plots import ACCENT, QUIET, WARM, Picture, _drawing, _picture
+from olmo_explain.drawing import ACCENT, QUIET, WARM, finish, start
+from olmo_explain.picture import Picture
 from olmo_explain.roofline import Roofline
 
 SHORTEST = 64  # where attention's share begins to be seen
@@ -32,7 +33,7 @@ def plot_costs_by_operation(costs: Costs, model: str, convention: Convention = "
     """A bar for each matrix product, all layers together; scores and apply are hatched."""
     macs = {name: part.macs for name, part in costs.model(convention).items() if part.macs}
     whole = sum(macs.values())
-    with _drawing(1, height=0.5 + 0.28 * len(macs)) as (figure, (axis,)):
+    with start(1, height=0.5 + 0.28 * len(macs)) as (figure, (axis,)):
         bars = axis.barh(list(macs), [count / 1e9 for count in macs.values()], color=ACCENT)
         for name, bar in zip(macs, bars, strict=True):
             if name in ATTENTION:
@@ -44,7 +45,7 @@ def plot_costs_by_operation(costs: Costs, model: str, convention: Convention = "
         axis.invert_yaxis()
     most = max(macs, key=macs.get)
     attention = sum(macs[name] for name in ATTENTION)
-    return _picture(
+    return finish(
         figure,
         f"{whole:,} multiply-accumulates by operation: {_pass(costs)}, attention counted "
         f"{NAMES[convention]}. Model: {model}.",
@@ -58,7 +59,7 @@ def plot_attention_share(config: OlmoConfig, model: str) -> Picture:
     octaves = np.arange(np.log2(SHORTEST), np.log2(config.max_position_embeddings) + 0.01, 0.25)
     lengths = sorted({round(2**octave) for octave in octaves})
     overtakes = crossovers(config)
-    with _drawing(len(overtakes), height=2.7, shared=True) as (figure, axes):
+    with start(len(overtakes), height=2.7, shared=True) as (figure, axes):
         for axis, (place, crossings) in zip(axes, overtakes.items(), strict=True):
             axis.axhline(50, color=QUIET, linewidth=0.8)
             for convention, (colour, style) in LINES.items():
@@ -75,7 +76,7 @@ def plot_attention_share(config: OlmoConfig, model: str) -> Picture:
         f"in {PLACES[place]}, {', '.join(_crossing(crossings, name) for name in CONVENTIONS)}"
         for place, crossings in overtakes.items()
     ]
-    return _picture(
+    return finish(
         figure,
         "Scores and apply against the seven Linear modules of a layer; a dot where the two are "
         f"equal, up to {lengths[-1]:,} positions. Model: {model}.",
@@ -88,7 +89,7 @@ def plot_roofline(machine: Roofline, passes: Mapping[str, Costs], model: str) ->
     """One layer's operations on a machine's roofline, a kind of mark for each pass."""
     marks = iter((("o", ACCENT), ("s", WARM), ("^", QUIET)))
     said, reach = [], [0.1, 10 * machine.ridge]
-    with _drawing(1, height=3.4) as (figure, (axis,)):
+    with start(1, height=3.4) as (figure, (axis,)):
         for name, costs in passes.items():
             layer = costs.layer(convention="windowed").values()
             intensities = [operation.intensity for operation in layer]
@@ -113,7 +114,7 @@ def plot_roofline(machine: Roofline, passes: Mapping[str, Costs], model: str) ->
         )
         axis.margins(y=0.15)
         axis.legend(loc="lower right")
-    return _picture(
+    return finish(
         figure,
         f"One full-attention layer on this machine: {machine.flops_per_second / 1e9:,.0f} GFLOP/s "
         f"in {machine.dtype}, {machine.bytes_per_second / 1e9:,.1f} GB/s; left of the dotted line, "
