@@ -15,6 +15,11 @@ def test_whole_columns_of_numbers_are_aligned_right():
     assert '<th scope="col" class="oe-number">n</th>' in page and ">20,000</td>" in page
 
 
+def test_a_gap_stands_where_the_numbers_stand():
+    page = table([("a", 1), ("b", None)], ["x", "n"], "C")._repr_html_()
+    assert '<td class="oe-number">–</td>' in page
+
+
 def test_text_is_aligned():
     rows = [("q_proj", (4096, 128), 1.5), ("o", (1,), 14.5625)]
     assert table(rows, ["w", "s", "v"], "C").to_text().splitlines() == [

@@ -31,8 +31,10 @@ class Table:
 
     def _row(self, row: Sequence[Any]) -> str:
         first, *others = row
+        aligned = [_align(column) for column in self._by_column()[1:]]
         cells = "".join(
-            f"<td{_align([value])}>{html.escape(_text(value))}</td>" for value in others
+            f"<td{align}>{html.escape(_text(value))}</td>"
+            for value, align in zip(others, aligned, strict=True)
         )
         return f'<th scope="row">{html.escape(_text(first))}</th>{cells}'
 
@@ -61,10 +63,8 @@ def table(rows: Iterable[Sequence[Any]], columns: Sequence[str], caption: str) -
 
 
 def _align(values: Iterable[Any]) -> str:
-    values = list(values)
-    numeric = values and all(
-        isinstance(v, (int, float)) and not isinstance(v, bool) for v in values
-    )
+    there = [value for value in values if value is not None]
+    numeric = there and all(isinstance(v, int | float) and not isinstance(v, bool) for v in there)
     return ' class="oe-number"' if numeric else ""
 
 
