@@ -79,12 +79,12 @@ def test_period_exceeds_the_window():
 
 
 def test_a_head_attends_to_the_previous_token(model, fresh):
-    assert previous_token_scores(model, fresh).max() >= 0.5
+    assert previous_token_scores(model, fresh).max() >= 0.8
 
 
 def test_a_full_head_does_induction_beyond_the_window(model, fresh):
     scores = induction_scores(model, fresh, PERIOD)
-    assert scores[FULL].max() >= 0.3
+    assert scores[FULL].max() >= 0.8
     assert scores[SLIDING].eq(0).all()
 
 
@@ -97,7 +97,7 @@ def test_sliding_heads_do_induct_within_their_window(model):
 def test_repetition_is_predicted(model, fresh):
     losses = repetition_losses(model, fresh, PERIOD)
     assert losses.first > CHANCE - 0.1
-    assert losses.second < losses.first / 2
+    assert losses.second < 1
 
 
 def test_nothing_is_gained_where_nothing_repeats(model):

@@ -5,9 +5,10 @@ that work together show plainly: a *previous-token* head writes into each positi
 before it, and an *induction* head, looking for the current token there, finds what followed last
 time (Olsson et al., "In-context Learning and Induction Heads", 2022).
 
+>>> model, _ = load("tiny", dtype="float32")
 >>> ids = repeated_sequences(vocab_size=2048, period=40)
->>> best_head(induction_scores(model, ids, period=40))
-Head(layer=7, head=1, score=0.9)
+>>> best_head(induction_scores(model, ids, period=40))  # layer 7 is a full-attention layer
+Head(layer=7, head=1, score=0.985...)
 
 Works on every causal language model of transformers that was loaded with eager attention. A
 sliding layer whose window is no longer than `period - 1` cannot reach that token: it scores 0.
