@@ -2,10 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from olmo_explain.source import preset
 
 
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess:
@@ -93,7 +97,7 @@ def test_bad_input_is_one_line_and_exit_code_2(words, said):
 def test_tables_for_people():
     assert "7,298,011,136 parameters" in run("config", "olmo3-7b", COLUMNS="120").stdout
     trace = run("trace", "tiny", COLUMNS="160").stdout
-    assert "model.layers.7.mlp.down_proj" in trace and "Linear 57" in trace
+    assert "layers.7.mlp.down_proj" in trace and "Linear 57" in trace
 
 
 def test_help_and_version():
@@ -109,3 +113,36 @@ def test_doctor_measures_this_installation():
     assert findings["memory_bytes"] > 0 and findings["disk_bytes"] > 0
     assert ran.returncode == (0 if findings["ok"] else 1)
     assert findings["ok"] == (not findings["problems"])
+
+
+def test_a_config_that_does_not_fit_its_weights_is_one_line(tmp_path):
+    tiny = preset("tiny").directory
+    shutil.copy(tiny / "model.safetensors", tmp_path)
+    fields = json.loads((tiny / "config.json").read_text()) | {"hidden_size": 256, "head_dim": 64}
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    ran = run("trace", str(tmp_path), "--ids", "5")
+    assert ran.returncode == 2 and ran.stderr.count("\n") == 1
+    assert "config.json asks for model.embed_tokens.weight of shape [2048, 256]" in ran.stderr
+
+
+def test_a_terminal_that_knows_only_ascii_gets_a_table_too():
+    ran = run("config", "tiny", PYTHONIOENCODING="ascii")
+    assert ran.returncode == 0 and "self_attn.q_proj" in ran.stdout
+
+
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="only Linux has a disk that is always full"
+)
+def test_a_full_disk_is_one_line():
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "olmo_explain", "config", "tiny"],
+            stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert ran.returncode == 2 and ran.stderr.count("\n") == 1
+    assert "cannot be written" in ran.stderr
+
+
+def test_a_reader_who_has_enough_is_no_failed_check():
+    command = f"{sys.executable} -m olmo_explain config olmo3-7b | head -1; exit ${{PIPESTATUS[0]}}"
+    assert subprocess.run(["bash", "-c", command], capture_output=True).returncode in (0, 141)

@@ -6,8 +6,10 @@ Exit 0: fine. 1: a check failed. 2: bad input, said in one line on stderr.
 Each command imports what it needs when it runs, so that `config` does not wait for torch.
 """
 
+import errno
 import json
 import math
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -33,7 +35,7 @@ MODEL_HELP = (
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 Prompt = Annotated[str | None, typer.Option(help="Text to run on, read by the model's tokenizer.")]
-Ids = Annotated[str | None, typer.Option(help="Token ids to run on, as 9906,1917.")]
+Ids = Annotated[str | None, typer.Option(help="Token ids to run on, as 5,6,7.")]
 PromptLength = Annotated[
     int | None,
     typer.Option(min=1, help="How many tokens to run on, where their values don't matter."),
@@ -46,6 +48,7 @@ Dtype = Annotated[
 ]
 
 DEFAULT_PROMPT = "Hello world"
+DEFAULT_LENGTH = 2  # tokens, where there is no tokenizer to read the prompt
 
 # Longer than the window of tiny, so that its sliding layers have something to hide.
 VERIFY_PROMPT = (
@@ -58,16 +61,26 @@ VERIFY_LENGTH = 64
 def main() -> None:
     """The console script: runs a command, and turns bad input into one line and exit code 2."""
     warnings.showwarning = _warn
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal may know neither × nor │
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
     except ExplainError as error:
         _fail(str(error))
     except typer.Abort:
         sys.exit(130)
+    except BrokenPipeError:
+        _leave_pipe()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        _fail(f"The result cannot be written: {error.strerror}. Check where it is sent to.")
     except Exception as error:
         if not _is_usage_error(error):
             raise
-        _fail(f"{error.format_message()} Try: olmo-explain --help")
+        said = error.format_message().rstrip(".")  # empty where help was shown instead
+        _fail(f"{said}. Try: olmo-explain --help") if said else sys.exit(2)
     sys.exit(code or 0)
 
 
@@ -99,18 +112,23 @@ def trace(
     as_json: Json = False,
 ) -> None:
     """Every module call of one forward pass, in order, and the weights it read."""
+    _at_most_one(prompt=prompt, ids=ids, prompt_length=prompt_length)
+    chosen = _parse_ids(ids)
+    read_config(model)  # a wrong name is said before torch is loaded
+
     from olmo_explain.models import load, prompt_ids
     from olmo_explain.sequence import sequence
     from olmo_explain.terminal.trace import print_operators, print_trace
     from olmo_explain.tracing import trace as trace_forward
 
-    _at_most_one(prompt=prompt, ids=ids, prompt_length=prompt_length)
     loaded, tokenizer = load(model)
+    if tokenizer is None and prompt is None and chosen is None:
+        prompt_length = prompt_length or DEFAULT_LENGTH
     inputs = prompt_ids(
         loaded,
         tokenizer,
-        prompt=prompt or DEFAULT_PROMPT,
-        ids=_parse_ids(ids),
+        prompt=DEFAULT_PROMPT if prompt is None else prompt,
+        ids=chosen,
         prompt_length=prompt_length,
     )
     ran = trace_forward(loaded, input_ids=inputs, ops=ops)
@@ -217,18 +235,21 @@ def verify(
 ) -> None:
     """Whether the implementation is right: every step of every layer against the reference."""
     from olmo_explain.checkpoint import Checkpoint
-    from olmo_explain.models import load, prompt_ids
     from olmo_explain.source import resolve
-    from olmo_explain.terminal.verification import print_verification
-    from olmo_explain.verification import verify as verify_model
 
     _at_most_one(prompt=prompt, ids=ids)
     chosen, source = _parse_ids(ids), resolve(model)
     config, stored = read_config(source), Checkpoint(source)
+
+    from olmo_explain.models import load, prompt_ids
+    from olmo_explain.terminal.verification import print_verification
+    from olmo_explain.verification import verify as verify_model
+
     loaded, tokenizer = load(source, dtype)
     if tokenizer is None and prompt is None and chosen is None:
         chosen = range(min(VERIFY_LENGTH, config.vocab_size))
-    inputs = prompt_ids(loaded, tokenizer, prompt=prompt or VERIFY_PROMPT, ids=chosen)
+    text = VERIFY_PROMPT if prompt is None else prompt
+    inputs = prompt_ids(loaded, tokenizer, prompt=text, ids=chosen)
     checked = verify_model(loaded, inputs, weights=stored, config=config).to_dict()
     _show(checked, as_json, lambda console, _: print_verification(console, model, config, checked))
     if not checked["ok"]:
@@ -257,7 +278,7 @@ def _parse_ids(text: str | None) -> list[int] | None:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise UsageError(
-            f"--ids {text!r} cannot be read", "Write whole numbers, as 9906,1917"
+            f"--ids {text!r} cannot be read", "Write whole numbers, as 5,6,7"
         ) from None
 
 
@@ -285,6 +306,17 @@ def _warn(message: Warning | str, *_: Any) -> None:
     print(f"olmo-explain: {message}", file=sys.stderr)
 
 
+def _leave_pipe() -> None:
+    """Whoever read our output has enough; 141 is what a shell calls that."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(141)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        _leave_pipe()
+
+
 def _fail(line: str) -> None:
     print(f"olmo-explain: {' '.join(line.split())}", file=sys.stderr)
     sys.exit(2)
@@ -299,7 +331,7 @@ def _show(
     if as_json:
         print(json.dumps(_without_nan(result), ensure_ascii=False, allow_nan=False))
     else:
-        render(Console(), result)
+        render(_Console(), result)
 
 
 def _without_nan(value: Any) -> Any:

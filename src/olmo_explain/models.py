@@ -17,11 +17,13 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
+from olmo_explain.checkpoint import Checkpoint
 from olmo_explain.config import OlmoConfig, read_config
 from olmo_explain.errors import CheckpointError, OutOfRange, UsageError
 from olmo_explain.rope_guard import REMEDIES, rope_regime
-from olmo_explain.source import PRESETS, HubSource, LocalSource, Source, resolve
+from olmo_explain.source import HubSource, LocalSource, Source, resolve
 
+WORTH_A_BAR = 2**30  # bytes of weights; fewer are loaded before a bar could be seen
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -43,9 +45,11 @@ def load(
     dtype = _dtype(dtype or config.dtype)
     if not _has_weights(source):
         return _guarded(_on_meta(source, dtype, attention), config), None
+    if isinstance(source, LocalSource):
+        _check_shapes(Checkpoint(source), config)
     where, options = _pretrained(source)
     try:
-        with _quiet(source.name in PRESETS):
+        with _quiet(isinstance(source, LocalSource) and config.bytes < WORTH_A_BAR):
             loaded = AutoModelForCausalLM.from_pretrained(
                 where, dtype=dtype, attn_implementation=attention, **options
             )
@@ -72,7 +76,7 @@ def prompt_ids(
     if ids is None and prompt_length is None and tokenizer is None:
         raise UsageError(
             "This model comes without a tokenizer, so a prompt cannot be read",
-            "Give --ids 9906,1917 or --prompt-length 2",
+            "Give token ids instead, or only a length (--ids 5,6,7 or --prompt-length 2)",
         )
     if ids is None and prompt_length is not None:
         ids = range(prompt_length)
@@ -99,6 +103,18 @@ def _quiet(quiet: bool) -> Iterator[None]:
     finally:
         if quiet and shown:
             logging.enable_progress_bar()
+
+
+def _check_shapes(checkpoint: Checkpoint, config: OlmoConfig) -> None:
+    """CheckpointError where config.json and the weights beside it do not belong together."""
+    for part in config.components:
+        for name in part.names():
+            if (shape := checkpoint.tensor(name).shape) != part.shape:
+                raise CheckpointError(
+                    f"{checkpoint.source.name}: config.json asks for {name} of shape "
+                    f"{list(part.shape)}, the file has {list(shape)}",
+                    "Take config.json and weights from the same place",
+                )
 
 
 def _has_weights(source: Source) -> bool:

@@ -291,6 +291,9 @@ def walk(
 class Activations(dict[tuple[int | None, str], Tensor]):
     """Values by layer and name: `values[3, "q"]`, and `values["logits"]` outside the layers."""
 
+    def __repr__(self) -> str:
+        return f"{len(self):,} values, by layer and name: values[0, 'q'], values['logits']"
+
     def __missing__(self, key: Any) -> Tensor:
         if isinstance(key, str) and (None, key) in self:
             return self[None, key]

@@ -44,7 +44,7 @@ class Call:
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trace:
     """All calls of one forward pass, and what they read.
 
@@ -57,6 +57,13 @@ class Trace:
     parameters_read: int
     bytes_read: int
     operators: list[Operator] | None = None
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name} {count}" for name, count in self.counts.items())
+        return (
+            f"{self.total:,} module calls ({counts}); "
+            f"{self.parameters_read:,} of {self.parameters_held:,} parameters read"
+        )
 
     @property
     def counts(self) -> dict[str, int]:

@@ -1,22 +1,26 @@
 """What `config` looks like in a terminal."""
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from olmo_explain.config import OlmoConfig
-from olmo_explain.terminal.words import gib
+from olmo_explain.terminal.words import amount
 
 
 def print_config(console: Console, model: str, config: OlmoConfig) -> None:
     """Every tensor's shape and count, the full layers, and the KV cache."""
-    table = Table(title=f"{model}: {config.parameters:,} parameters, {config.bytes:,} bytes")
+    table = Table(
+        box=SIMPLE, title=f"{model}: {config.parameters:,} parameters, {config.bytes:,} bytes"
+    )
     table.add_column("tensor", overflow="fold")
     table.add_column("shape", justify="right")
     table.add_column("parameters", justify="right")
     table.add_column("count", justify="right")
     for component in config.components:
         shape = " × ".join(f"{size:,}" for size in component.shape)
-        table.add_row(component.name, shape, f"{component.parameters:,}", f"{component.count}")
+        name = component.name.removeprefix("model.").removesuffix(".weight")
+        table.add_row(name, shape, f"{component.parameters:,}", f"{component.count}")
     console.print(table)
     full = ", ".join(map(str, config.full_attention_layers))
     console.print(
@@ -27,6 +31,6 @@ def print_config(console: Console, model: str, config: OlmoConfig) -> None:
     longest = config.max_position_embeddings
     console.print(
         f"KV cache (bfloat16, batch 1): {config.kv_cache_bytes(1):,} bytes a token; at {longest:,} "
-        f"positions {gib(config.kv_cache_bytes(longest))} with sliding layers capped at their "
-        f"window, {gib(config.kv_cache_bytes(longest, capped=False))} without"
+        f"positions {amount(config.kv_cache_bytes(longest))} with sliding layers capped at their "
+        f"window, {amount(config.kv_cache_bytes(longest, capped=False))} without"
     )

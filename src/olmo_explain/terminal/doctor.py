@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from olmo_explain.terminal.words import gib
+from olmo_explain.terminal.words import amount
 
 
 def print_doctor(console: Console, findings: dict[str, Any]) -> None:
@@ -13,8 +13,8 @@ def print_doctor(console: Console, findings: dict[str, Any]) -> None:
     table = Table(show_header=False, box=None)
     for package, number in findings["versions"].items():
         table.add_row(package, number)
-    table.add_row("memory", gib(findings["memory_bytes"]))
-    table.add_row("free disk", gib(findings["disk_bytes"]))
+    table.add_row("memory", amount(findings["memory_bytes"]))
+    table.add_row("free disk", amount(findings["disk_bytes"]))
     table.add_row("RoPE regime", findings["rope_regime"])
     console.print(table)
     for problem in findings["problems"]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -10,14 +11,16 @@ from olmo_explain.terminal.words import sizes
 
 def print_trace(console: Console, ran: dict[str, Any]) -> None:
     """Every call in order, the counts by type, and the parameters held and read."""
-    table = Table(title=f"{ran['total']} module calls, in order")
+    table = Table(box=SIMPLE, title=f"{ran['total']} module calls, in order")
     for name in ("#", "module", "type", "input", "output", "FLOPs"):
-        table.add_column(name, justify="right" if name in ("#", "FLOPs") else "left")
+        right = name in ("#", "FLOPs")
+        table.add_column(name, justify="right" if right else "left", no_wrap=name == "module")
     for call in ran["calls"]:
         inputs = "  ".join(sizes(shape) for shape in call["input_shapes"])
         flops = f"{call['flops']:,}" if call["flops"] else ""
         output = sizes(call["output_shape"])
-        table.add_row(str(call["index"]), call["path"], call["type"], inputs, output, flops)
+        path = call["path"].removeprefix("model.")
+        table.add_row(str(call["index"]), path, call["type"], inputs, output, flops)
     console.print(table)
     counts = ", ".join(f"{name} {count}" for name, count in ran["counts"].items())
     console.print(f"{counts}; {ran['total']} in all")

@@ -70,7 +70,8 @@ def print_norms(console: Console, model: str, result: dict[str, Any]) -> None:
     norms = result["norms"]
     table = Table(title=f"Norms of every head's slices in {model}, least–most of a layer")
     for name in ("layer", "attention", *norms):
-        table.add_column(name, justify="left" if name == "attention" else "right")
+        left = name == "attention"
+        table.add_column(name, justify="left" if left else "right", overflow="fold")
     for layer, kind in enumerate(result["layer_types"]):
         values = [heads[layer] for heads in norms.values()]
         table.add_row(

@@ -6,6 +6,7 @@ def sizes(shape: tuple[int, ...] | None) -> str:
     return "–" if shape is None else "×".join(map(str, shape))
 
 
-def gib(count: int) -> str:
-    """Bytes in units of 2³⁰: 9.5 GiB."""
-    return f"{count / 2**30:,.1f} GiB"
+def amount(count: int) -> str:
+    """Bytes in the binary unit that suits them: 9.5 GiB, 4.0 MiB."""
+    power = min(max((count.bit_length() - 1) // 10, 1), 3)
+    return f"{count / 2 ** (10 * power):,.1f} {('KiB', 'MiB', 'GiB')[power - 1]}"
