@@ -32,6 +32,17 @@ def test_a_directory_loads_like_the_preset(tmp_path):
         assert torch.equal(model(ids).logits, again(ids).logits)
 
 
+def test_a_damaged_tokenizer_is_not_taken_for_none(tmp_path):
+    model, tokenizer = load("tiny")
+    model.save_pretrained(tmp_path)
+    assert load(str(tmp_path))[1] is None
+    tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json cannot be read") as caught:
+        load(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_directory_with_config_only_is_on_the_meta_device(tmp_path):
     (tmp_path / "config.json").write_bytes(preset("tiny").read("config.json"))
     assert load(str(tmp_path))[0].device.type == "meta"

@@ -57,7 +57,7 @@ def load(
         raise CheckpointError(
             f"{source.name} cannot be loaded: {_first_line(error)}", "Download the checkpoint again"
         ) from error
-    return _guarded(loaded, config), _tokenizer(where, options)
+    return _guarded(loaded, config), _tokenizer(source, where, options)
 
 
 def prompt_ids(
@@ -145,11 +145,16 @@ def _guarded(model: PreTrainedModel, config: OlmoConfig) -> PreTrainedModel:
     return model
 
 
-def _tokenizer(where: str, options: dict[str, Any]) -> Any | None:
+def _tokenizer(source: Source, where: str, options: dict[str, Any]) -> Any | None:
     try:
         return AutoTokenizer.from_pretrained(where, **options)
-    except (OSError, ValueError):  # a checkpoint may come without one
-        return None
+    except Exception as error:  # the tokenizers library raises no narrower one
+        if isinstance(source, LocalSource) and (source.directory / "tokenizer.json").is_file():
+            raise CheckpointError(
+                f"{source.name}: tokenizer.json cannot be read ({_first_line(error)})",
+                "Download it again",
+            ) from error
+        return None  # a checkpoint may come without one
 
 
 def _dtype(dtype: torch.dtype | str) -> torch.dtype:
