@@ -19,6 +19,8 @@ from olmo_explain.reference import STEPS
 from olmo_explain.rope import cos_sin, frequencies
 from olmo_explain.source import preset
 
+# A choice is drawn in the next frame, and may then change what the other controls allow.
+DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 TYPE = "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }"
 
 
@@ -37,7 +39,13 @@ def chapter(browser, book) -> Iterator[Callable[[str], Page]]:
 def slide(explorer: Locator, label: str, value: int) -> None:
     slider = explorer.get_by_label(label, exact=True)
     slider.evaluate(TYPE, value)
+    explorer.page.evaluate(DRAWN)
     expect(slider).to_have_value(str(value))
+
+
+def select(explorer: Locator, label: str, value: str) -> None:
+    explorer.get_by_label(label, exact=True).select_option(value)
+    explorer.page.evaluate(DRAWN)
 
 
 def cell(explorer: Locator, row: str, column: int = 0) -> Locator:
@@ -54,7 +62,7 @@ def test_the_byte_explorer_shows_the_files_bytes(chapter):
         about = tensors[at % len(tensors)]
         row = about["firstRow"] + draw.randrange(about["rows"])
         column = draw.randrange(about["shape"][-1])
-        explorer.get_by_label("Tensor").select_option(about["name"])
+        select(explorer, "Tensor", about["name"])
         slide(explorer, "Row", row)
         slide(explorer, "Column", column)
 
@@ -115,8 +123,8 @@ def test_the_rope_explorer_turns_as_the_reference_does(chapter):
         kind, regime = ("sliding", "full")[at % 2], REGIMES[at % 3]
         slide(explorer, "Pair", pair)
         slide(explorer, "Position", position)
-        explorer.get_by_label("In", exact=True).select_option(f"{kind}_attention")
-        explorer.get_by_label("What runs").select_option(regime)
+        select(explorer, "In", f"{kind}_attention")
+        select(explorer, "What runs", regime)
 
         for column, rope in enumerate(columns):
             turns = frequencies(rope, config.head_dim)[pair].item()

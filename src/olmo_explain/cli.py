@@ -14,6 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -62,7 +63,8 @@ def main() -> None:
     """The console script: runs a command, and turns bad input into one line and exit code 2."""
     warnings.showwarning = _warn
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # a terminal may know neither × nor │
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal may know neither × nor │
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()
