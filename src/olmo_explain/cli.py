@@ -22,6 +22,19 @@ from rich.console import Console
 
 from olmo_explain.config import read_config
 from olmo_explain.errors import ExplainError, UsageError
+from olmo_explain.terminal.options import (
+    Cols,
+    Dtype,
+    Ids,
+    Json,
+    Model,
+    Prompt,
+    PromptLength,
+    Rows,
+    at_most_one,
+    parse_ids,
+    parse_slice,
+)
 
 app = typer.Typer(
     help="How a PyTorch transformer reads its weights, on OLMo 3.",
@@ -29,24 +42,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-MODEL_HELP = (
-    "tiny | olmo3-7b | olmo3-32b | a directory | a hub id (owner/name, owner/name@revision) | a URL"
-)
-Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
-Prompt = Annotated[str | None, typer.Option(help="Text to run on, read by the model's tokenizer.")]
-Ids = Annotated[str | None, typer.Option(help="Token ids to run on, as 5,6,7.")]
-PromptLength = Annotated[
-    int | None,
-    typer.Option(min=1, help="How many tokens to run on, where their values don't matter."),
-]
-Rows = Annotated[str | None, typer.Option(metavar="a:b", help="Rows a to b-1; all if left out.")]
-Cols = Annotated[str | None, typer.Option(metavar="a:b", help="Columns a to b-1.")]
-
-Dtype = Annotated[
-    str | None, typer.Option(help="float32, bfloat16 or float16; the checkpoint's if left out.")
-]
 
 DEFAULT_PROMPT = "Hello world"
 DEFAULT_LENGTH = 2  # tokens, where there is no tokenizer to read the prompt
@@ -114,8 +109,8 @@ def trace(
     as_json: Json = False,
 ) -> None:
     """Every module call of one forward pass, in order, and the weights it read."""
-    _at_most_one(prompt=prompt, ids=ids, prompt_length=prompt_length)
-    chosen = _parse_ids(ids)
+    at_most_one(prompt=prompt, ids=ids, prompt_length=prompt_length)
+    chosen = parse_ids(ids)
     read_config(model)  # a wrong name is said before torch is loaded
 
     from olmo_explain.models import load, prompt_ids
@@ -184,7 +179,7 @@ def weights(
     from olmo_explain.heads import frobenius
     from olmo_explain.terminal.weights import print_weights
 
-    chosen = {"rows": _parse_slice("--rows", rows), "cols": _parse_slice("--cols", cols)}
+    chosen = {"rows": parse_slice("--rows", rows), "cols": parse_slice("--cols", cols)}
     checkpoint = Checkpoint(model)
     place = checkpoint.locate(tensor, **chosen)
     bits = checkpoint.read_bits(tensor, **chosen)
@@ -239,8 +234,8 @@ def verify(
     from olmo_explain.checkpoint import Checkpoint
     from olmo_explain.source import resolve
 
-    _at_most_one(prompt=prompt, ids=ids)
-    chosen, source = _parse_ids(ids), resolve(model)
+    at_most_one(prompt=prompt, ids=ids)
+    chosen, source = parse_ids(ids), resolve(model)
     config, stored = read_config(source), Checkpoint(source)
 
     from olmo_explain.models import load, prompt_ids
@@ -270,33 +265,7 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-# -- reading options ------------------------------------------------------------------------------
-
-
-def _parse_ids(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(
-            f"--ids {text!r} cannot be read", "Write whole numbers, as 5,6,7"
-        ) from None
-
-
-def _parse_slice(option: str, text: str | None) -> slice | None:
-    if text is None:
-        return None
-    match text.split(":"):
-        case [start, stop] if all(not part or part.isdecimal() for part in (start, stop)):
-            return slice(int(start) if start else None, int(stop) if stop else None)
-    raise UsageError(f"{option} {text!r} cannot be read", "Write a:b, as 3456:3584")
-
-
-def _at_most_one(**options: Any) -> None:
-    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
-    if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} say the same thing twice", "Give one of them")
+# -- leaving -------------------------------------------------------------------------------------
 
 
 def _is_usage_error(error: Exception) -> bool:
