@@ -48,6 +48,47 @@ def write_sparse_7b(directory: Path, layers: int = 32) -> Path:
     return directory
 
 
+RECORDED_NORMS = {"q_proj": 14.5625, "k_proj": 14.3125, "v_proj": 16.25, "o_proj": 16.125}
+"""Those that the report recorded of head 27 in layer 17 of the real 7B."""
+
+
+def planted_norms(layers: int = 32, heads: int = 32) -> dict[tuple[str, int, int], float]:
+    """A norm for every head's slice: numbers that bfloat16 has, the report's own in H27@L17."""
+    norms = {
+        (projection, layer, head): 2**number * (1 + (layer * heads + head) % 128 / 128)
+        for number, projection in enumerate(RECORDED_NORMS, start=1)
+        for layer in range(layers)
+        for head in range(heads)
+    }
+    return norms | {(name, 17, 27): norm for name, norm in RECORDED_NORMS.items()}
+
+
+def plant_norms(directory: Path, norms: Mapping[tuple[str, int, int], float]) -> None:
+    """Makes slices of zeros have these norms: one number in each, which is then its norm.
+
+    `norms`: by projection, layer and head. Where a slice begins follows from the header alone.
+    """
+    import numpy as np
+
+    from olmo_explain.checkpoint import Checkpoint
+
+    checkpoint, Dh = Checkpoint(str(directory)), 128
+    by_shard: dict[str, list[tuple[int, float]]] = {}
+    for (projection, layer, head), norm in norms.items():
+        tensor = checkpoint.tensor(f"model.layers.{layer}.self_attn.{projection}.weight")
+        inside = head * Dh + 5  # a row of q, k, v, a column of o: the sixth of the head's own
+        row, col = (77, inside) if projection == "o_proj" else (inside, 77)
+        offset = tensor.start + 2 * (row * tensor.shape[1] + col)
+        by_shard.setdefault(tensor.shard, []).append((offset, norm))
+    for shard, places in by_shard.items():
+        with (directory / shard).open("r+b") as file:
+            for offset, norm in places:
+                bits = np.float32(norm).view(np.uint32)
+                assert bits & 0xFFFF == 0, f"bfloat16 has no {norm}"
+                file.seek(offset)
+                file.write(int(bits >> 16).to_bytes(2, "little"))
+
+
 def tiny_fields(**changes) -> dict:
     """The fields of a config.json of an OLMo 3 that fits in a test: 4 layers, 4 heads of 8."""
     return {

@@ -1,0 +1,55 @@
+"""What a command hands on: JSON, and files that are whole or not there at all."""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from olmo_explain.errors import UsageError
+
+
+def to_json(result: dict[str, Any]) -> str:
+    """One line, which holds neither NaN nor infinity: JSON has none, and null stands for them."""
+    return json.dumps(_without_nan(result), ensure_ascii=False, allow_nan=False)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return value
+
+
+def check_output(path: Path | None, endings: tuple[str, ...]) -> None:
+    """UsageError where no such file could be written there: said before the work, not after it."""
+    if path is None:
+        return
+    if path.suffix not in endings:
+        raise UsageError(
+            f"--output {path} has no ending that says what to write",
+            f"End it in {' or '.join(endings)}",
+        )
+    if path.is_dir():
+        raise UsageError(f"--output {path} is a directory", "Name a file")
+    if not path.parent.is_dir():
+        raise UsageError(f"There is no directory {path.parent}", "Make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path.parent} cannot be written to", "Choose another place")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes beside the file, then puts it in its place: nobody ever finds half of it."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written ({error.strerror})", "Choose another place"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)

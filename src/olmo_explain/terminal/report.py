@@ -1,0 +1,57 @@
+"""What `report` looks like in a terminal: how many claims held, then every one with its verdict."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from olmo_explain.claims import CheckedClaim
+    from olmo_explain.report import Report
+
+STYLES = {"reproduced": "green", "corrected": "bold yellow", "recorded": "cyan"}
+SHORT = 24  # characters; a longer value that is as claimed is not written out again
+
+
+def print_report(console: Console, report: Report) -> None:
+    """Counts by verdict, a table for each section, the corrections in words, then problems."""
+    for section, claims in groupby(report.claims, key=lambda claim: claim.section):
+        console.print(_table(section, list(claims)))
+    for claim in report.claims:
+        if claim.verdict == "corrected":
+            console.print(f"[bold yellow]corrected[/] {escape(claim.id)}: {escape(claim.why)}")
+    console.print()
+    for verdict, count in report.verdicts.items():
+        console.print(f"[{STYLES[verdict]}]{count:4} {verdict}[/]")
+    console.print(
+        f"Sizes measured on {escape(report.seven)}, numbers on {escape(report.running)}; "
+        f"RoPE {report.rope_regime}."
+    )
+    for why, ids in report.skipped.items():
+        console.print(f"[cyan]skipped[/] {escape(why)}: {', '.join(ids)}")
+    for problem in report.problems:
+        console.print(f"[bold red]problem[/] {escape(problem)}")
+
+
+def _table(section: str, claims: list[CheckedClaim]) -> Table:
+    """A statement says itself what was claimed, so that needs no column here."""
+    table = Table(box=SIMPLE, title=section, title_justify="left")
+    table.add_column("claim", ratio=3, overflow="fold")
+    table.add_column("measured", ratio=2, overflow="fold")
+    table.add_column("verdict", no_wrap=True)
+    for claim in claims:
+        verdict = f"[{STYLES[claim.verdict]}]{claim.verdict}[/]"
+        table.add_row(escape(claim.statement), escape(_measured(claim)), verdict)
+    return table
+
+
+def _measured(claim: CheckedClaim) -> str:
+    from olmo_explain.report import cell
+
+    text = cell(claim.measured)
+    return "as claimed" if claim.verdict == "reproduced" and len(text) > SHORT else text
