@@ -155,3 +155,27 @@ def test_every_explorer_tells_python_the_choice(lab, page, explore, label, trait
     page.get_by_label(label, exact=True).press("ArrowUp")
     page.evaluate(RUN_LAST)
     assert int(outputs(page)[1][0]["data"]["text/plain"]) == before + 1
+
+
+def test_the_ledger_and_python_hear_each_other(lab, page):
+    explore = "import olmo_explain as oe\nexplorer = oe.explore_claims()\nexplorer"
+    shown = "print(explorer.verdict, *(claim.id for claim in explorer.shown))"
+    lab.open(page, [explore, shown])
+    page.evaluate(RUN_ALL)
+    assert outputs(page)[1][0]["text"].startswith("all header.date header.model ")
+    ledger = page.locator(".oe-claims")
+    ledger.get_by_role("radio", name="all").press("ArrowRight")
+    ledger.get_by_role("radio", name="reproduced").press("ArrowRight")
+    ledger.get_by_label("Search", exact=True).press_sequentially("rotary calls")
+    page.evaluate(RUN_LAST)
+    ids = ["calls.Olmo3RotaryEmbedding", "calls.total"]
+    assert outputs(page)[1][0]["text"].split() == ["corrected", *ids]
+    assert ledger.locator("tbody tr:visible .oe-claims-how code").all_inner_texts() == ids
+    # A row leads to the notebook beside this one.
+    link = ledger.get_by_role("link", name="chapter 9").first
+    assert link.get_attribute("href") == "09_forward_trace.ipynb"
+
+    page.evaluate(RUN_IN_KERNEL, "explorer.search = 'no claim says this'")
+    ledger.get_by_role("button", name="Clear the filters").click()
+    page.evaluate(RUN_LAST)
+    assert outputs(page)[1][0]["text"].startswith("all header.date header.model ")

@@ -1,0 +1,87 @@
+"""The ledger of the report: every claim with its verdict, by verdict, by section, by words."""
+
+import re
+
+import anywidget
+import traitlets
+
+from olmo_explain.claims import VERDICTS, CheckedClaim
+from olmo_explain.explorers.assets import script, style
+from olmo_explain.explorers.labels import label
+from olmo_explain.report import Report, cell, remeasure
+
+ALL = "all"
+SEARCHED = ("id", "statement", "claimed", "measured", "verdict", "how", "why")
+FIELDS = (*SEARCHED, "section", "chapter")
+
+
+class ClaimExplorer(anywidget.AnyWidget):
+    """A table of claims. `verdict`, `section` and `search` are the reader's choice; "all" is any.
+
+    A claim is found when each word of `search` occurs in what is written about it.
+    """
+
+    _esm = script("claims")
+    _css = style("claims")
+
+    verdict = traitlets.Enum((ALL, *VERDICTS), ALL).tag(sync=True)
+    section = traitlets.Unicode(ALL).tag(sync=True)
+    search = traitlets.Unicode().tag(sync=True)
+
+    name = traitlets.Unicode().tag(sync=True)
+    sections = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    claims = traitlets.List(traitlets.Dict(), help="the fields of each claim, as text")
+    claims.tag(sync=True)
+
+    def __init__(self, report: Report, **state):
+        self._claims = list(report.claims)
+        super().__init__(
+            name=label(report.model),
+            claims=[_fields(claim) for claim in self._claims],
+            sections=list(dict.fromkeys(claim.section for claim in self._claims)),
+            **state,
+        )
+
+    @traitlets.validate("section")
+    def _among_the_sections(self, proposal: dict) -> str:
+        if proposal["value"] not in (ALL, *self.sections):
+            raise traitlets.TraitError(f"section is one of {', '.join((ALL, *self.sections))}")
+        return proposal["value"]
+
+    @property
+    def shown(self) -> list[CheckedClaim]:
+        """The claims that the table shows, in its order."""
+        words = _plain(self.search).split()
+        return [
+            claim
+            for claim, fields in zip(self._claims, self.claims, strict=True)
+            if self.verdict in (ALL, claim.verdict)
+            and self.section in (ALL, claim.section)
+            and all(word in _plain("\n".join(fields[f] for f in SEARCHED)) for word in words)
+        ]
+
+
+def explore_claims(
+    report: Report | str = "olmo3-7b", *, verdict: str = ALL, search: str = ""
+) -> ClaimExplorer:
+    """A table of all claims of the report, to filter and search. Works without a kernel.
+
+    `report`: what `remeasure` gave, or a MODEL to measure it on.
+
+    >>> explorer = explore_claims("olmo3-7b", verdict="corrected", search="rotary")
+    >>> [claim.id for claim in explorer.shown]
+    ['calls.Olmo3RotaryEmbedding', 'calls.total']
+    """
+    if isinstance(report, str):
+        report = remeasure(report)
+    return ClaimExplorer(report, verdict=verdict, search=search)
+
+
+def _fields(claim: CheckedClaim) -> dict[str, str]:
+    values = {"claimed": cell(claim.claimed), "measured": cell(claim.measured)}
+    return {name: values.get(name, getattr(claim, name)) for name in FIELDS}
+
+
+def _plain(text: str) -> str:
+    """Text as it is searched: small letters, numbers without thousands separators."""
+    return re.sub(r"(\d),(?=\d)", r"\1", text.lower())
