@@ -1,0 +1,1 @@
+"""The exercises of the chapters, one file a chapter, read by `olmo_explain.checking`."""
