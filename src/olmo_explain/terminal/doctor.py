@@ -3,9 +3,12 @@
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from olmo_explain.terminal.words import amount
+
+OK, WARNING, FAILED = "[bold green]ok[/]", "[bold yellow]warning[/]", "[bold red]failed[/]"
 
 
 def print_doctor(console: Console, findings: dict[str, Any]) -> None:
@@ -15,9 +18,28 @@ def print_doctor(console: Console, findings: dict[str, Any]) -> None:
         table.add_row(package, number)
     table.add_row("memory", amount(findings["memory_bytes"]))
     table.add_row("free disk", amount(findings["disk_bytes"]))
-    table.add_row("RoPE regime", findings["rope_regime"])
+    table.add_row("RoPE regime", findings["rope_regime"] or "not measured")
     console.print(table)
     for problem in findings["problems"]:
-        console.print(f"[bold red]problem[/] {problem}")
+        console.print(f"[bold red]problem[/] {escape(problem)}")
     if findings["ok"]:
-        console.print("[bold green]ok[/] This installation runs OLMo 3 as it was designed.")
+        console.print(f"{OK} This installation runs OLMo 3 as it was designed.")
+
+
+def print_preflight(console: Console, findings: dict[str, Any]) -> None:
+    """A line a check; beneath one that failed, what is needed and what to do."""
+    table = Table(show_header=False, box=None)
+    for check in findings["checks"]:
+        mark = OK if check["ok"] else FAILED if check["required"] else WARNING
+        table.add_row(mark, check["name"], escape(check["found"]))
+        if not check["ok"]:
+            table.add_row("", "", f"needed: {escape(check['needed'])}")
+            table.add_row("", "", f"[bold]{escape(check['remedy'])}[/]")
+    console.print(table)
+    failed = len(findings["problems"])
+    warnings = sum(not check["ok"] and not check["required"] for check in findings["checks"])
+    also = f", {warnings} to look at" if warnings else ""
+    if findings["ok"]:
+        console.print(f"{OK} Ready for the workshop{also}.")
+    else:
+        console.print(f"{FAILED} Not ready: {failed} to mend{also}.")
