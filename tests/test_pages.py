@@ -1,4 +1,4 @@
-"""Every built page in Chromium: served and as a file, wide and narrow, light and dark."""
+"""Every built page in Chromium: served and as a file, wide and narrow, light and dark, on paper."""
 
 import json
 from collections.abc import Iterator
@@ -8,17 +8,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from benchmarks.pages import transferred
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from olmo_explain import explore_heads, head_norms, load
 
 PHONE, DESK = 390, 1280
+TWICE_AS_LARGE = DESK // 2  # what a browser's zoom of 200 % leaves of a desk's screen
+HEAVIEST = 1_000_000  # bytes that a page may ask for, all in all
+NOT_A_FILE = "404.html"  # only ever sent by a server, for another address
 AXE = files("axe_playwright_python") / "axe.min.js"
 
 # A widget is drawn when the element after its saved view holds something.
 WIDGETS_DRAWN = """() => [...document.querySelectorAll('script[type$="widget-view+json"]')]
     .every((view) => view.nextElementSibling?.childElementCount || view.nextElementSibling?.role)"""
 WIDTH = "() => Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)"
+# What still moves where a reader asked for no motion.
+MOVING = """() => [...document.querySelectorAll('*')].filter((node) => {
+    const { transitionDuration, animationName } = getComputedStyle(node);
+    return transitionDuration !== '0s' || animationName !== 'none';
+}).map((node) => node.outerHTML.slice(0, 80))"""
+# Code that is wider than the paper.
+CUT_OFF = """() => [...document.querySelectorAll('.bd-article pre')]
+    .filter((pre) => pre.scrollWidth > pre.clientWidth + 1)
+    .map((pre) => pre.innerText.slice(0, 80))"""
 
 
 @pytest.fixture(params=["http", "file"])
@@ -38,8 +51,14 @@ def page(browser: Browser, width: int, scheme: str) -> Iterator[Page]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [DESK, PHONE])
 def test_every_page_opens_without_a_fault(book, address, page, width, scheme):
-    faults = _listen(page, address)
+    served = address.startswith("http")
+    if not served and (width, scheme) in [(DESK, "dark"), (PHONE, "light")]:
+        pytest.skip("as a file, each width and each set of colours is seen once")
+    faults, sizes = _listen(page, address), transferred(page)
     for faults.page in book.pages:
+        if faults.page.name == NOT_A_FILE and not served:
+            continue
+        sizes.clear()
         _open(page, f"{address}/{faults.page.as_posix()}")
         if page.evaluate("document.documentElement.dataset.theme") != scheme:
             faults.append(f"not in {scheme}")
@@ -47,10 +66,98 @@ def test_every_page_opens_without_a_fault(book, address, page, width, scheme):
             faults.append(f"scrolls sideways: {wide} px on a screen of {width}")
         for error in page.query_selector_all(".oe-widget-error"):
             faults.append(error.inner_text())
-        # axe takes its time; each width and each set of colours is seen once.
-        if address.startswith("http") and (width, scheme) in [(DESK, "light"), (PHONE, "dark")]:
+        if served:
+            if not 50_000 < sum(sizes) < HEAVIEST:
+                faults.append(f"asks for {sum(sizes):,} bytes")
             faults.extend(_axe(page))
     assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(TWICE_AS_LARGE, "light")])
+def test_a_page_twice_as_large_does_not_scroll_sideways(book, site, page, width):
+    wide = {}
+    for name in book.pages:
+        _open(page, f"{site}/{name.as_posix()}")
+        wide[name] = page.evaluate(WIDTH)
+    assert {name: at for name, at in wide.items() if at > width} == {}
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(DESK, "light")])
+def test_reduced_motion_is_respected(book, site, page):
+    _open(page, f"{site}/notebooks/10_one_head.html")
+    assert page.evaluate(MOVING) == []
+
+
+def test_without_javascript_a_page_says_what_is_missing(book, browser):
+    context = browser.new_context(java_script_enabled=False)
+    page, views = context.new_page(), 0
+    for name in book.pages:
+        here = (book.html / name).read_text(encoding="utf-8").count("widget-view+json")
+        page.goto((book.html / name).as_uri())
+        words = page.locator(".oe-no-script")
+        expect(words).to_have_count(here)
+        for at in range(here):
+            expect(words.nth(at)).to_be_visible()
+        views += here
+    context.close()
+    assert views
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(DESK, "dark")])
+def test_paper_holds_what_a_reader_reads(book, page):
+    printed = 0
+    for name in (book.html / "notebooks").glob("*.html"):
+        page.emulate_media(media="screen")
+        _open(page, name.as_uri())
+        page.emulate_media(media="print")
+        expect(page.locator("html")).to_have_attribute("data-theme", "light")
+        for pressed in (".bd-sidebar-primary", ".bd-sidebar-secondary", ".bd-header-article"):
+            expect(page.locator(pressed).first).to_be_hidden()
+        cut = page.evaluate(CUT_OFF)
+        assert cut == [], name
+        for hidden in page.locator(".bd-article details > p").all():
+            assert hidden.evaluate("p => p.checkVisibility()"), name
+            printed += 1
+        for explorer in page.locator(".oe").all():
+            assert explorer.is_visible(), name
+    assert printed
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(DESK, "light")])
+@pytest.mark.parametrize("words", ["rope", "grouped-query"])
+def test_search_works_in_a_book_that_is_only_files(book, page, words):
+    faults = _listen(page, book.html.as_uri())
+    page.goto(f"{book.html.as_uri()}/search.html?q={words}")
+    found = page.locator("#search-results li a")
+    expect(found.first).to_be_visible()
+    found.first.click()
+    page.wait_for_load_state()
+    assert words in page.locator("article").inner_text().lower()
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(DESK, "light")])
+def test_search_names_a_chapter_before_the_api(site, page):
+    page.goto(f"{site}/search.html?q=rope")
+    page.locator("#search-results li a", has_text="API").first.wait_for()
+    found = [link.get_attribute("href") for link in page.locator("#search-results li > a").all()]
+    chapters = [at for at, link in enumerate(found) if "notebooks/" in link]
+    api = [at for at, link in enumerate(found) if "/api.html" in link]
+    assert chapters
+    assert max(chapters) < min(api)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(DESK, "light")])
+@pytest.mark.parametrize("address", ["nothing.html", "notebooks/nothing/at/all/"])
+def test_what_is_not_there_leads_back_from_any_depth(site, page, address):
+    failed = []
+    page.on("response", lambda r: r.status >= 400 and failed.append(r.url))
+    page.goto(f"{site}/{address}")
+    expect(page.get_by_role("heading", name="Page not found")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    assert failed == [f"{site}/{address}"]  # all that the page itself needs is there
+    page.get_by_role("link", name="5. Attention").first.click()
+    page.wait_for_url("**/notebooks/05_attention.html")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(DESK, "light")])

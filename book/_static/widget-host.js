@@ -14,7 +14,9 @@
   /** The state of one widget, its binary traits laid back into their places. */
   function restore({ state, buffers = [] }) {
     for (const { path, data } of buffers) {
-      const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+      const letters = atob(data);
+      const bytes = new Uint8Array(letters.length);
+      for (let at = 0; at < bytes.length; at++) bytes[at] = letters.charCodeAt(at);
       const holder = path.slice(0, -1).reduce((node, key) => node[key], state);
       holder[path.at(-1)] = new DataView(bytes.buffer);
     }

@@ -1,0 +1,119 @@
+"""A keyboard alone: Tab reaches every control of every page, is seen there, and keys move it."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex='0'], [contenteditable]"
+# What a reader could press or move in the text: seen, not switched off, one of each radio group.
+CONTROLS = f"""() => {{
+    const seen = (node) => node.checkVisibility({{ visibilityProperty: true }})
+        && !node.disabled && !node.closest('[inert]') && node.tabIndex >= 0
+        && node.getClientRects().length > 0;
+    const chosen = (node) => node.type !== 'radio' || node.checked;
+    return [...document.querySelectorAll('article')].flatMap((article) =>
+        [...article.querySelectorAll(`{FOCUSABLE}`)].filter((n) => seen(n) && chosen(n)))
+        .map((node, at) => node.dataset.keyboard = String(at));
+}}"""
+# Where the focus is, and whether one can see that it is there.
+FOCUS = """() => {
+    const node = document.activeElement;
+    if (!node || node === document.body) return null;
+    const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(node);
+    const outlined = outlineStyle !== 'none' && parseFloat(outlineWidth) >= 1;
+    const kind = node.localName === 'input' ? node.type : node.localName;
+    return { at: node.dataset.keyboard ?? null, ringed: outlined || boxShadow !== 'none', kind,
+        html: node.outerHTML.slice(0, 120), explorer: !!node.closest('.oe') };
+}"""
+# All that an explorer shows: its words, what its controls hold, its pictures.
+SHOWN = """() => {
+    const explorer = document.activeElement.closest('.oe');
+    const styled = [...explorer.querySelectorAll('[style]')].map((n) => n.getAttribute('style'));
+    const held = [...explorer.querySelectorAll('input, select')].map((n) => n.value + n.checked);
+    const drawn = [...explorer.querySelectorAll('canvas')].map((c) => c.toDataURL());
+    const lines = [...explorer.querySelectorAll('svg')].map((s) => s.outerHTML);
+    const without = explorer.cloneNode(true);
+    without.querySelectorAll('output, .oe-status').forEach((n) => n.remove());
+    const all = [without.textContent, ...styled, ...drawn, ...lines];
+    return { held: held.join(), drawn: all.join() };
+}"""
+EXPLORERS_DRAWN = """() => [...document.querySelectorAll('script[type$="widget-view+json"]')]
+    .every((view) => view.nextElementSibling?.childElementCount)"""
+FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+# For each kind of control, keys of which one at least must move it: it may stand at an end, and two
+# choices may look the same.
+KEYS = {
+    "range": ["ArrowRight", "ArrowLeft"],
+    "number": ["ArrowUp", "ArrowDown"],
+    "select": ["ArrowDown", "ArrowDown", "ArrowUp", "ArrowUp", "ArrowUp"],
+    "radio": ["ArrowRight", "ArrowLeft"],
+    "search": ["7"],
+}
+
+
+@pytest.fixture(scope="module")
+def page(browser):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    yield context.new_page()
+    context.close()
+
+
+def test_tab_reaches_every_control_and_keys_move_it(book, page):
+    faults, moved = [], set()
+    chapters = [name for name in book.pages if name.parts[0] == "notebooks"]
+    assert chapters
+    for name in chapters:
+        page.goto((book.html / name).as_uri())
+        page.wait_for_function(EXPLORERS_DRAWN)
+        said, reached = _walk(page)
+        for at, kind in reached:
+            page.locator(f"[data-keyboard='{at}']").focus()
+            if not _moves(page, kind):
+                said.append(f"no key moves {page.evaluate(FOCUS)['html']}")
+            moved.add(kind)
+        faults += [f"{name}: {fault}" for fault in said]
+    assert not faults, "\n".join(faults)
+    assert {"range", "select", "number"} <= moved
+
+
+def _walk(page: Page) -> tuple[list[str], list[tuple[str, str]]]:
+    """Tab from the top of a page to its end: what was not reached or not seen; the controls met."""
+    waiting, faults, reached = set(page.evaluate(CONTROLS)), [], []
+    for _ in range(2000):
+        page.keyboard.press("Tab")
+        focus = page.evaluate(FOCUS)
+        if focus is None:
+            break
+        if focus["at"] is None:
+            continue
+        if not focus["ringed"]:
+            faults.append(f"the focus is not seen on {focus['html']}")
+        if focus["explorer"] and focus["kind"] in KEYS:
+            reached.append((focus["at"], focus["kind"]))
+        waiting.discard(focus["at"])
+    for at in waiting:
+        html = page.locator(f"[data-keyboard='{at}']").evaluate("n => n.outerHTML.slice(0, 120)")
+        faults.append(f"Tab does not reach {html}")
+    return faults, reached
+
+
+def _moves(page: Page, kind: str) -> bool:
+    """Whether a key changes what the control holds, and with it what the explorer draws."""
+    before = page.evaluate(SHOWN)
+    for key in KEYS[kind]:
+        page.keyboard.press(key)
+        page.evaluate(FRAMES)
+        after = page.evaluate(SHOWN)
+        if before["held"] != after["held"] and before["drawn"] != after["drawn"]:
+            return True
+    return False
+
+
+def test_the_side_bar_and_the_search_open_by_keyboard(book, page):
+    page.goto((book.html / Path("book/index.html")).as_uri())
+    page.keyboard.press("Control+k")
+    page.keyboard.type("rope")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?q=rope*")
