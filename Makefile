@@ -6,13 +6,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab matrix clean
+.PHONY: help book test lab offline matrix bench bench-peers clean
 
 help:
 	@echo "make book    build the book, executing every notebook"
 	@echo "make test    run every test"
 	@echo "make lab     open the notebooks in JupyterLab"
+	@echo "make offline one zip for a room without a network: book, notebooks, packages"
 	@echo "make matrix  verify OLMo 3 on five releases of transformers"
+	@echo "make bench   measure what README and book say about speed (make bench-peers first, once)"
 	@echo "make clean   remove what the others made"
 
 # torch goes in first and by its exact version, so that nothing else chooses it.
@@ -33,8 +35,24 @@ test: $(READY)
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks
 
+offline: book
+	$(BIN)/python scripts/offline.py
+
 matrix: $(READY)
 	$(BIN)/python scripts/matrix.py
 
+# make bench ONLY=head SEVEN_B=DIRECTORY QUICK=1: one benchmark, on a real checkpoint, just to try it
+bench: $(READY)
+	$(BIN)/python -m benchmarks $(ONLY:%=--only %) $(SEVEN_B:%=--seven-b %) $(if $(QUICK),--quick)
+
+# nnsight and TransformerLens want their own versions of much: an environment apart.
+PEERS := .venv-peers
+bench-peers: $(PEERS)/.ready
+$(PEERS)/.ready: benchmarks/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --constraint constraints.txt torch
+	$(PEERS)/bin/pip install --quiet --editable . --requirement benchmarks/peers.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) _build build src/*.egg-info
+	rm -rf $(VENV) $(PEERS) _build build dist src/*.egg-info

@@ -1,17 +1,15 @@
 """What several test files share: the book, built once, and a browser to look at it."""
 
-import functools
 import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from benchmarks.pages import serve
 from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
@@ -63,17 +61,9 @@ def _build(output: Path) -> str:
 
 @pytest.fixture(scope="session")
 def site(book: Book) -> Iterator[str]:
-    """The address at which the book is served, on this machine only."""
-    handler = functools.partial(_QuietHandler, directory=book.html)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-class _QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *args: object) -> None:
-        pass
+    """The address at which the book is served, as where it is published, on this machine only."""
+    with serve(book.html) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -381,3 +381,28 @@ def test_reading_needs_no_torch():
         "assert not {'torch', 'transformers', 'requests', 'huggingface_hub'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- what Git leaves in the place of a large file --------------------------------------------------
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 4959499976\n"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.safetensors.index.json"])
+def test_a_git_lfs_pointer_is_called_by_its_name(tmp_path, name):
+    (tmp_path / name).write_bytes(POINTER)
+    with pytest.raises(CheckpointError, match=r"is a Git LFS pointer.*Run git lfs pull") as caught:
+        open_directory(tmp_path)
+    assert name in str(caught.value)
+
+
+def test_a_tensor_that_was_released_is_read_again(tmp_path):
+    write_random(tmp_path)
+    checkpoint = open_directory(tmp_path)
+    name = "model.layers.0.mlp.up_proj.weight"
+    view = checkpoint.read_bits(name)
+    before = view.copy()
+    checkpoint.expect(name)
+    checkpoint.release(name)
+    np.testing.assert_array_equal(view, before)
+    np.testing.assert_array_equal(checkpoint.read_bits(name), before)

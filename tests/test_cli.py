@@ -40,16 +40,35 @@ def test_config_json(name, parameters):
     assert set(config["kv_cache"]["at_max_position"]) == {"capped", "uncapped"}
 
 
-def test_config_imports_neither_torch_nor_transformers():
+@pytest.mark.parametrize("form", [["--json"], []], ids=["json", "table"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["config", "olmo3-7b"],
+        ["flops", "olmo3-7b", "--seq", "4096"],
+        ["weights", "tiny"],
+        ["weights", "tiny", "model.norm.weight"],
+        ["head", "tiny", "--layer", "5", "--head", "1"],
+        ["head", "tiny", "--all"],
+        ["--help"],
+        ["--version"],
+    ],
+    ids=" ".join,
+)
+def test_what_needs_no_model_imports_neither_torch_nor_transformers(words, form):
+    heavy = {"torch", "transformers", "requests", "huggingface_hub", "matplotlib"}
     code = (
-        "import sys; sys.argv = ['olmo-explain', 'config', 'olmo3-7b', '--json']\n"
-        "from olmo_explain.cli import main\n"
+        f"import sys; sys.argv = ['olmo-explain', *{words + form}]\n"
+        "from olmo_explain.__main__ import main\n"
         "try: main()\n"
         "except SystemExit as end: assert end.code == 0\n"
-        "assert not {'torch', 'transformers'} & set(sys.modules)"
+        f"assert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)"
     )
+    if words[0].startswith("--") and form:
+        pytest.skip("has no --json")
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
+    assert ran.stdout
 
 
 def test_trace_of_a_preset_and_of_tiny():
@@ -98,6 +117,28 @@ def test_tables_for_people():
     assert "7,298,011,136 parameters" in run("config", "olmo3-7b", COLUMNS="120").stdout
     trace = run("trace", "tiny", COLUMNS="160").stdout
     assert "layers.7.mlp.down_proj" in trace and "Linear 57" in trace
+
+
+def test_every_tensor_is_listed_from_the_header_alone():
+    listed = answer("weights", "tiny")
+    tensors = {tensor["name"]: tensor for tensor in listed["tensors"]}
+    assert len(tensors) == 91 and listed["header_bytes"] < 20_000
+    norm = tensors["model.norm.weight"]
+    assert (norm["shape"], norm["dtype"], norm["shard"]) == ([128], "BF16", "model.safetensors")
+    assert "91 tensors of tiny" in run("weights", "tiny").stdout
+    ran = run("weights", "tiny", "--rows", "0:2")
+    assert ran.returncode == 2 and "Name it too" in ran.stderr
+
+
+@pytest.mark.parametrize("name", ["olmo3-7b", "olmo3-32b"])
+def test_a_trace_fits_in_eighty_columns(name):
+    lines = run("trace", name, COLUMNS="80").stdout.splitlines()
+    assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
+
+
+def test_help_says_what_is_run_on_if_nothing_is_given():
+    assert "Hello world" in run("trace", "--help", COLUMNS="200").stdout
+    assert "Shall I compare thee" in run("verify", "--help", COLUMNS="200").stdout
 
 
 def test_help_and_version():

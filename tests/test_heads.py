@@ -187,7 +187,11 @@ def test_memory_of_all_heads_at_7b_width_is_bounded_and_a_terminal_sees_a_bar(tm
     """8 layers, 1.07 GB of attention weights: what the process owns is a tensor or two of 34 MB."""
     write_sparse_7b(tmp_path, layers=8)
     terminal, its_end = pty.openpty()
-    command = [sys.executable, "-m", "olmo_explain", "head", str(tmp_path), "--all", "--json"]
+    code = (  # a bar appears at once
+        "import olmo_explain.waiting as room; room.PATIENCE = 0.0\n"
+        "from olmo_explain.__main__ import main; main()"
+    )
+    command = [sys.executable, "-c", code, "head", str(tmp_path), "--all", "--json"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=its_end, env={**os.environ, "TERM": "xterm"}
     )

@@ -1,5 +1,8 @@
 """What ran: counts, order, weights read, on OLMo and on a reader's own modules."""
 
+import gc
+import tracemalloc
+
 import pytest
 import torch
 from torch import nn
@@ -218,3 +221,21 @@ def test_a_model_that_raises_is_watched_no_longer():
     assert caught.value.__notes__ == ["It was raised in 0.1."]
     assert hooks(model) == 0
     assert torch.utils._python_dispatch._get_current_dispatch_mode() is None
+
+
+@pytest.mark.parametrize("ops", [False, True])
+def test_what_it_keeps_does_not_grow_with_the_prompt(ops):
+    """Shapes and names of the same calls, whatever their sizes; no tensor, so no activation."""
+    model, _ = load("tiny")
+    kept = []
+    for positions in (300, 1200):  # integers up to 256 take no memory of their own
+        trace(model, torch.arange(positions)[None], ops=ops)  # what is made once, is made
+        gc.collect()
+        tracemalloc.start()
+        ran = trace(model, torch.arange(positions)[None], ops=ops)
+        gc.collect()
+        kept.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+        held = [it for it in gc.get_referents(*ran.calls) if isinstance(it, torch.Tensor)]
+        assert not held
+    assert kept[1] < 1.1 * kept[0], kept

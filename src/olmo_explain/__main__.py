@@ -1,5 +1,53 @@
-"""`python -m olmo_explain`: the same as `olmo-explain`."""
+"""`olmo-explain`, and `python -m olmo_explain`: a command, and a clean way out on Ctrl-C.
 
-from olmo_explain.cli import main
+Imports nothing before somebody is there to catch an interruption: it may well come while torch is
+still being imported.
+"""
 
-main()
+import os
+import signal
+import sys
+from contextlib import suppress
+from types import FrameType
+from typing import Any, NoReturn
+
+INTERRUPTED = 130  # what a shell calls the end by Ctrl-C
+
+
+def main() -> None:
+    """Runs the command that sys.argv names. Interrupted at any moment, it ends with 130."""
+    was_interrupted = False
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        nonlocal was_interrupted
+        was_interrupted = True
+        raise KeyboardInterrupt
+
+    def report(unraisable: Any) -> None:
+        if not was_interrupted:  # then only what was being done when it came
+            sys.__unraisablehook__(unraisable)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not one that is ignored
+        signal.signal(signal.SIGINT, interrupt)
+        sys.unraisablehook = report
+    try:
+        from olmo_explain.cli import main as run
+
+        run()
+    except BaseException:
+        # An import that is interrupted may end in another error than it should.
+        if was_interrupted:
+            _leave()
+        raise
+
+
+def _leave() -> NoReturn:
+    """Out at once, without waiting for threads that still load or compute."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -49,6 +49,8 @@ BYTES = (
 SINGLE_FILE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 LENGTH_BYTES = 8
+LFS = b"version https://git-lfs"
+POINTER = "is a Git LFS pointer: it only names the file that belongs here"
 LONGEST_HEADER = 100_000_000  # safetensors' own limit
 MOST_NUMBERS, MOST_AXES = 2**60, 32
 
@@ -119,6 +121,11 @@ class Checkpoint:
         return list(self._shard_of)
 
     @property
+    def weight_map(self) -> dict[str, str]:
+        """The shard of every tensor, as the index says it; opens none of them."""
+        return dict(self._shard_of)
+
+    @property
     def bytes_fetched(self) -> int:
         """Bytes read so far beyond the headers, those between merged ranges included."""
         return sum(shard.file.fetched - shard.header_bytes for shard in self._shards.values())
@@ -154,8 +161,7 @@ class Checkpoint:
     def locate(self, name: str, rows: slice | None = None, cols: slice | None = None) -> Place:
         """The byte ranges of some rows (first axis) and columns (second axis); all if not given.
 
-        Whole rows are one range; some of the columns are one range a row. OutOfRange when the
-        tensor does not have them.
+        Whole rows are one range, columns one range a row. OutOfRange when there are no such.
 
         >>> Checkpoint("allenai/Olmo-3-7B-Instruct").locate(
         ...     "model.layers.17.self_attn.q_proj.weight", rows=slice(3456, 3584)
@@ -196,10 +202,19 @@ class Checkpoint:
     @contextmanager
     def borrow(self, name: str) -> Iterator[Bits]:
         """`read_bits` of a whole tensor, whose memory goes back to the system afterwards."""
+        self.expect(name)
         try:
             yield self.read_bits(name)
         finally:
-            self._shard(self.tensor(name).shard).file.release()
+            self.release(name)
+
+    def expect(self, name: str) -> None:
+        """Says that a tensor is read soon: of a local file, the disk begins now."""
+        self._shard((it := self.tensor(name)).shard).file.expect(it.start, it.end)
+
+    def release(self, name: str) -> None:
+        """Lets the system take back the memory of a tensor. Views of it stay valid."""
+        self._shard((it := self.tensor(name)).shard).file.release(it.start, it.end)
 
     def _shard(self, filename: str) -> _Shard:
         if filename not in self._shards:
@@ -286,6 +301,8 @@ def read_header(file: ByteFile, shard: str, where: str) -> dict[str, StoredTenso
     `where` names the file in errors. Nothing longer than the file is read or allocated.
     """
     prefix, size = file.read(0, LENGTH_BYTES), file.size
+    if bytes(prefix) == LFS[:LENGTH_BYTES]:
+        raise CheckpointError(f"{where} {POINTER}", "Run git lfs pull in that directory")
     if size < LENGTH_BYTES:
         raise _damaged(where, f"is {size} bytes long, too short for a safetensors file")
     length = int.from_bytes(prefix, "little")
@@ -368,6 +385,8 @@ def _parse(text: bytes, where: str, what: str) -> dict[str, Any]:
             raise _damaged(where, f"names {names.most_common(1)[0][0]!r} twice")
         return dict(pairs)
 
+    if text.startswith(LFS):
+        raise CheckpointError(f"{where} {POINTER}", "Run git lfs pull in that directory")
     try:
         value = json.loads(text.decode(), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:

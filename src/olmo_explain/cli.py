@@ -7,12 +7,11 @@ Each command imports what it needs when it runs, so that `config` does not wait 
 """
 
 import errno
-import json
-import math
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from io import TextIOWrapper
 from typing import Annotated, Any
@@ -22,19 +21,30 @@ from rich.console import Console
 
 from olmo_explain.config import read_config
 from olmo_explain.errors import ExplainError, UsageError
+from olmo_explain.source import resolve
 from olmo_explain.terminal.options import (
+    DEFAULT_LENGTH,
+    DEFAULT_PROMPT,
+    REPORT_HELP,
+    VERIFY_LENGTH,
+    VERIFY_PROMPT,
     Cols,
     Dtype,
     Ids,
     Json,
     Model,
+    Output,
     Prompt,
     PromptLength,
     Rows,
+    Tp,
+    VerifyPrompt,
     at_most_one,
     parse_ids,
     parse_slice,
 )
+from olmo_explain.terminal.output import check_output, to_json, write_whole
+from olmo_explain.waiting import progress
 
 app = typer.Typer(
     help="How a PyTorch transformer reads its weights, on OLMo 3.",
@@ -43,15 +53,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-DEFAULT_PROMPT = "Hello world"
-DEFAULT_LENGTH = 2  # tokens, where there is no tokenizer to read the prompt
-
-# Longer than the window of tiny, so that its sliding layers have something to hide.
-VERIFY_PROMPT = (
-    "Shall I compare thee to a summer's day? Thou art more lovely and more temperate: rough winds "
-    "do shake the darling buds of May, and summer's lease hath all too short a date."
-)
-VERIFY_LENGTH = 64
+IMPORTING = "Loading PyTorch and transformers"
 
 
 def main() -> None:
@@ -76,6 +78,10 @@ def main() -> None:
     except Exception as error:
         if not _is_usage_error(error):
             raise
+        if os.environ.get("RANK", "0") != "0":  # torchrun started several, and the first says it
+            from olmo_explain.processes import leave
+
+            leave(2)
         said = error.format_message().rstrip(".")  # empty where help was shown instead
         _fail(f"{said}. Try: olmo-explain --help") if said else sys.exit(2)
     sys.exit(code or 0)
@@ -106,34 +112,48 @@ def trace(
     ids: Ids = None,
     prompt_length: PromptLength = None,
     ops: Annotated[bool, typer.Option("--ops", help="Every operator too.")] = False,
+    tp: Tp = False,
     as_json: Json = False,
 ) -> None:
     """Every module call of one forward pass, in order, and the weights it read."""
-    at_most_one(prompt=prompt, ids=ids, prompt_length=prompt_length)
-    chosen = parse_ids(ids)
-    read_config(model)  # a wrong name is said before torch is loaded
+    with _processes("trace", tp) as group:
+        at_most_one(prompt=prompt, ids=ids, prompt_length=prompt_length)
+        if ops and tp:
+            raise UsageError("--ops does not see what several processes do", "Leave out one")
+        chosen, source = parse_ids(ids), resolve(model)
+        read_config(source)  # a wrong name is said before torch is loaded
 
-    from olmo_explain.models import load, prompt_ids
-    from olmo_explain.sequence import sequence
-    from olmo_explain.terminal.trace import print_operators, print_trace
-    from olmo_explain.tracing import trace as trace_forward
+        with progress(IMPORTING):
+            from olmo_explain.models import load, prompt_ids
+            from olmo_explain.sequence import sequence
+            from olmo_explain.terminal.parts import print_parts
+            from olmo_explain.terminal.trace import print_operators, print_trace
+            from olmo_explain.tracing import trace as trace_forward
 
-    loaded, tokenizer = load(model)
-    if tokenizer is None and prompt is None and chosen is None:
-        prompt_length = prompt_length or DEFAULT_LENGTH
-    inputs = prompt_ids(
-        loaded,
-        tokenizer,
-        prompt=DEFAULT_PROMPT if prompt is None else prompt,
-        ids=chosen,
-        prompt_length=prompt_length,
-    )
-    ran = trace_forward(loaded, input_ids=inputs, ops=ops)
-    if ops:
-        steps = [vars(step) for step in sequence(ran.operators)]
-        _show({**ran.to_dict(), "sequence": steps}, as_json, print_operators)
-    else:
-        _show(ran.to_dict(), as_json, print_trace)
+        loaded, tokenizer = (group.load if group else load)(source)
+        if tokenizer is None and prompt is None and chosen is None:
+            prompt_length = prompt_length or DEFAULT_LENGTH
+        inputs = prompt_ids(
+            loaded,
+            tokenizer,
+            prompt=DEFAULT_PROMPT if prompt is None else prompt,
+            ids=chosen,
+            prompt_length=prompt_length,
+        )
+        with progress("Running the model"):
+            if group:
+                result = group.trace(loaded, inputs, source)
+            else:
+                ran = trace_forward(loaded, input_ids=inputs, ops=ops)
+        if group:
+            _show(result, as_json, print_parts)
+        elif ops:
+            steps = [vars(step) for step in sequence(ran.operators)]
+            _show({**ran.to_dict(), "sequence": steps}, as_json, print_operators)
+        else:
+            _show(ran.to_dict(), as_json, print_trace)
+    if group and not result["tensor_parallel"]["same_calls"]:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -158,8 +178,8 @@ def flops(
     costs = count_costs(read, seq, batch, decode=decode)
     result = costs.to_dict()
     if roofline:
-        with progress_bar("Measuring this machine") as progress:
-            machine = measure_roofline(read.dtype, progress)
+        with progress_bar("Measuring this machine") as told:
+            machine = measure_roofline(read.dtype, told)
         result["roofline"] = machine.to_dict((costs.layer() | costs.around()).values())
     _show(result, as_json, lambda console, _: print_costs(console, model, read, result))
 
@@ -168,19 +188,29 @@ def flops(
 def weights(
     model: Model,
     tensor: Annotated[
-        str, typer.Argument(metavar="TENSOR", help="As model.norm.weight.", show_default=False)
-    ],
+        str | None,
+        typer.Argument(
+            metavar="[TENSOR]", help="As model.norm.weight; lists them all if left out."
+        ),
+    ] = None,
     rows: Rows = None,
     cols: Cols = None,
     as_json: Json = False,
 ) -> None:
-    """Which bytes hold a tensor, or some of its rows and columns; reads those alone."""
+    """Which bytes hold a tensor, or some of its rows and columns; which tensors there are."""
     from olmo_explain.checkpoint import Checkpoint, widen
     from olmo_explain.heads import frobenius
-    from olmo_explain.terminal.weights import print_weights
+    from olmo_explain.terminal.weights import print_tensors, print_weights
 
     chosen = {"rows": parse_slice("--rows", rows), "cols": parse_slice("--cols", cols)}
     checkpoint = Checkpoint(model)
+    if tensor is None:
+        if rows or cols:
+            raise UsageError("--rows and --cols are those of one tensor", "Name it too")
+        tensors = [vars(checkpoint.tensor(name)) for name in checkpoint.names]
+        result = {"tensors": tensors, "header_bytes": checkpoint.header_bytes}
+        _show(result, as_json, lambda console, _: print_tensors(console, model, result))
+        return
     place = checkpoint.locate(tensor, **chosen)
     bits = checkpoint.read_bits(tensor, **chosen)
     result = {
@@ -205,7 +235,6 @@ def head(
     """The rows and columns of one head, and their norms; --all: the norms of every head."""
     from olmo_explain.checkpoint import Checkpoint
     from olmo_explain.heads import head_norms, initial_norm, read_head
-    from olmo_explain.source import resolve
     from olmo_explain.terminal.weights import print_head, print_norms
 
     if every != (layer is None and head is None) or (layer is None) != (head is None):
@@ -226,43 +255,95 @@ def head(
 def verify(
     model: Model,
     dtype: Dtype = None,
-    prompt: Prompt = None,
+    prompt: VerifyPrompt = None,
     ids: Ids = None,
+    tp: Tp = False,
     as_json: Json = False,
 ) -> None:
     """Whether the implementation is right: every step of every layer against the reference."""
-    from olmo_explain.checkpoint import Checkpoint
-    from olmo_explain.source import resolve
+    with _processes("verify", tp) as group:
+        from olmo_explain.checkpoint import Checkpoint
 
-    at_most_one(prompt=prompt, ids=ids)
-    chosen, source = parse_ids(ids), resolve(model)
-    config, stored = read_config(source), Checkpoint(source)
+        at_most_one(prompt=prompt, ids=ids)
+        chosen, source = parse_ids(ids), resolve(model)
+        config, stored = read_config(source), Checkpoint(source)
 
-    from olmo_explain.models import load, prompt_ids
-    from olmo_explain.terminal.verification import print_verification
-    from olmo_explain.verification import verify as verify_model
+        with progress(IMPORTING):
+            from olmo_explain.models import load, prompt_ids
+            from olmo_explain.terminal.verification import print_verification
+            from olmo_explain.verification import verify as verify_model
 
-    loaded, tokenizer = load(source, dtype)
-    if tokenizer is None and prompt is None and chosen is None:
-        chosen = range(min(VERIFY_LENGTH, config.vocab_size))
-    text = VERIFY_PROMPT if prompt is None else prompt
-    inputs = prompt_ids(loaded, tokenizer, prompt=text, ids=chosen)
-    checked = verify_model(loaded, inputs, weights=stored, config=config).to_dict()
-    _show(checked, as_json, lambda console, _: print_verification(console, model, config, checked))
+        loaded, tokenizer = (group.load if group else load)(source, dtype)
+        if tokenizer is None and prompt is None and chosen is None:
+            chosen = range(min(VERIFY_LENGTH, config.vocab_size))
+        text = VERIFY_PROMPT if prompt is None else prompt
+        inputs = prompt_ids(loaded, tokenizer, prompt=text, ids=chosen)
+        if group:
+            checked = group.verify(loaded, inputs, stored, config)
+        else:
+            checked = verify_model(loaded, inputs, weights=stored, config=config).to_dict()
+        _show(
+            checked, as_json, lambda console, _: print_verification(console, model, config, checked)
+        )
     if not checked["ok"]:
         raise typer.Exit(1)
 
 
-@app.command()
-def doctor(as_json: Json = False) -> None:
-    """This installation: versions, memory, disk, and which RoPE it really applies."""
-    from olmo_explain.doctor import examine
-    from olmo_explain.terminal.doctor import print_doctor
+@app.command(help=REPORT_HELP)
+def report(model: Model, output: Output = None, as_json: Json = False) -> None:
 
-    findings = examine()
-    _show(findings, as_json, print_doctor)
+    check_output(output, (".md", ".json"))
+    source = resolve(model)
+    read_config(source)  # a wrong name is said before torch is loaded
+
+    from olmo_explain.report import remeasure
+    from olmo_explain.terminal.report import print_report
+
+    measured = remeasure(source)
+    if output:
+        document = measured.to_markdown() if output.suffix == ".md" else to_json(measured.to_dict())
+        write_whole(output, document)
+        print(f"Written to {output}", file=sys.stderr)
+    _show(measured.to_dict(), as_json, lambda console, _: print_report(console, measured))
+    if not measured.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    workshop: Annotated[
+        bool, typer.Option("--workshop", help="Is this laptop ready for a workshop?")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """This installation: versions, memory, disk, and which RoPE it really applies."""
+    with progress("Looking at this installation"):
+        from olmo_explain.doctor import examine
+        from olmo_explain.terminal.doctor import print_doctor, print_preflight
+
+        findings, show = examine(), print_doctor
+    if workshop:
+        from olmo_explain.preflight import ready, run_checks
+        from olmo_explain.terminal.costs import progress_bar
+
+        with progress_bar("Looking at this installation") as told:
+            findings, show = ready(findings, run_checks(told)), print_preflight
+    _show(findings, as_json, show)
     if not findings["ok"]:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _processes(command: str, several: bool) -> Iterator[Any | None]:
+    """What several processes do together, for as long as it lasts; None where there is only one."""
+    if not several:
+        yield None
+        return
+    from olmo_explain.processes import together
+    from olmo_explain.tensor_parallel import TensorParallel
+
+    with together(command) as group:
+        yield TensorParallel(group)
 
 
 # -- leaving -------------------------------------------------------------------------------------
@@ -300,17 +381,6 @@ def _show(
     result: dict[str, Any], as_json: bool, render: Callable[[Console, dict[str, Any]], None]
 ) -> None:
     if as_json:
-        print(json.dumps(_without_nan(result), ensure_ascii=False, allow_nan=False))
+        print(to_json(result))
     else:
         render(_Console(), result)
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has neither NaN nor infinity: null stands for them."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    return value

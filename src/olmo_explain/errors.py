@@ -37,5 +37,9 @@ class OutOfRange(ExplainError):
     """A layer, head, row, column or token id that the model does not have."""
 
 
+class ProcessLost(ExplainError):
+    """One of several processes that share a model stopped before the others."""
+
+
 class UsageError(ExplainError):
     """Options that do not fit together, or a value that cannot be read."""

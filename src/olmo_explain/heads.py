@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,17 +26,17 @@ import numpy as np
 from olmo_explain.checkpoint import Checkpoint, widen
 from olmo_explain.config import OlmoConfig, read_config
 from olmo_explain.errors import CheckpointError
-from olmo_explain.source import LocalSource
+from olmo_explain.waiting import progress
 
 if TYPE_CHECKING:  # only annotations need it, and it would double the time to import this
-    from jaxtyping import Float, Float64
+    from jaxtyping import Float, Float64, UInt
 
     from olmo_explain.checkpoint import Bits
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
 
 BLOCK_NUMBERS = 2**18  # one block in float32 is 1 MiB: it stays in a core's own cache
-WORTH_A_BAR = 2**28  # bytes; less is read before a bar could be seen
+HALF, UPPER_HALF = np.uint32(16), np.uint32(0xFFFF0000)
 THREADS = min(4, os.cpu_count() or 1)
 
 
@@ -168,7 +167,7 @@ def head_norms(model: str | Checkpoint) -> dict[str, Float[np.ndarray, "layer he
     with (
         ThreadPoolExecutor(THREADS) as pool,
         closing(pool.map(norms_of, jobs)) as results,  # on Ctrl-C, the rest is not begun
-        _progress(checkpoint, sum(sizes)) as advance,
+        progress("attention weights", sum(sizes), unit="bytes") as advance,
     ):
         for (projection, _), size, result in zip(jobs, sizes, results, strict=True):
             norms[projection].append(result)
@@ -192,14 +191,44 @@ def _squares(bits: Bits, dtype: str, parts: int = 1) -> Float64[np.ndarray, "row
     blocks that stay in cache, on contiguous pieces: ten times the speed of a strided view.
     """
     rows = bits.reshape(len(bits), -1) if bits.ndim else bits.reshape(1, 1)
+    if dtype == "BF16" and rows.shape[1] % (2 * parts) == 0 and rows.flags.c_contiguous:
+        return _squares_in_pairs(rows.view("<u4"), parts)
     squares = np.empty((len(rows), parts))
-    block = max(1, BLOCK_NUMBERS // max(rows.shape[1], 1))
+    block = _block(rows.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):  # infinite weights have infinite norms
         for first in range(0, len(rows), block):
             numbers = widen(rows[first : first + block], dtype)
             pieces = numbers.reshape(len(numbers), parts, -1)
             squares[first : first + block] = np.vecdot(pieces, pieces)
     return squares
+
+
+def _squares_in_pairs(
+    pairs: UInt[np.ndarray, "row pair"], parts: int
+) -> Float64[np.ndarray, "row part"]:
+    """The same of BF16, two numbers at a time: half of the work of widening each of them alone.
+
+    Two bfloat16 are one uint32, and a bfloat16 is the upper half of a float32: a mask completes the
+    one, a shift the other.
+    """
+    count, width = pairs.shape
+    block = min(count, _block(2 * width))
+    scratch = np.empty((2, block, width), "<u4")
+    squares = np.empty((2, count, parts), "<f4")
+    with np.errstate(over="ignore", invalid="ignore"):
+        for first in range(0, count, block):
+            some = pairs[first : first + block]
+            halves = scratch[:, : len(some)]
+            np.bitwise_and(some, UPPER_HALF, out=halves[0])
+            np.left_shift(some, HALF, out=halves[1])
+            pieces = halves.view("<f4").reshape(2, len(some), parts, -1)
+            np.vecdot(pieces, pieces, out=squares[:, first : first + block])
+    return squares.sum(axis=0, dtype=np.float64)
+
+
+def _block(width: int) -> int:
+    """How many rows are worked on at a time."""
+    return max(1, BLOCK_NUMBERS // max(width, 1))
 
 
 def _tensor_name(layer: int, projection: str) -> str:
@@ -221,24 +250,3 @@ def _check_shape(checkpoint: Checkpoint, config: OlmoConfig, layer: int, project
             "Take both from the same checkpoint",
         )
     return tensor.end - tensor.start
-
-
-@contextmanager
-def _progress(checkpoint: Checkpoint, total: int) -> Iterator[Callable[[int], None]]:
-    """A function that moves a bar on stderr forward; no bar without a terminal or for little."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    is_short = total < WORTH_A_BAR and isinstance(checkpoint.source, LocalSource)
-    with Progress(
-        "attention weights",
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=is_short or not console.is_terminal,
-    ) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda size: progress.advance(task, size)

@@ -5,12 +5,18 @@ model is built on PyTorch's meta device: every shape and every call, and no numb
 """
 
 import json
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from huggingface_hub.utils import (
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+)
 from jaxtyping import Int
 from safetensors import SafetensorError
 from torch import Tensor
@@ -19,21 +25,27 @@ from transformers.utils import logging
 
 from olmo_explain.checkpoint import Checkpoint
 from olmo_explain.config import OlmoConfig, read_config
-from olmo_explain.errors import CheckpointError, OutOfRange, UsageError
+from olmo_explain.errors import CheckpointError, UsageError
+from olmo_explain.ids import as_ids
 from olmo_explain.rope_guard import REMEDIES, rope_regime
 from olmo_explain.source import HubSource, LocalSource, Source, resolve
+from olmo_explain.waiting import is_seen, progress
 
-WORTH_A_BAR = 2**30  # bytes of weights; fewer are loaded before a bar could be seen
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def load(
-    model: str | Source, dtype: torch.dtype | str | None = None, *, attention: str = "eager"
+    model: str | Source,
+    dtype: torch.dtype | str | None = None,
+    *,
+    attention: str = "eager",
+    distributed: Any | None = None,
 ) -> tuple[PreTrainedModel, Any | None]:
     """The model in evaluation mode and its tokenizer, or None where there is no tokenizer.
 
     `dtype`: the checkpoint's own when not given. `attention`: transformers' name of the attention
-    function; "eager" is the one that returns attention patterns. Warns, in one line, when the
+    function; "eager" is the one that returns attention patterns. `distributed`: transformers'
+    DistributedConfig, where several processes share the model. Warns, in one line, when the
     model applies another RoPE than its config.json asks for.
 
     >>> model, tokenizer = load("tiny")
@@ -44,14 +56,20 @@ def load(
     config = read_config(source)
     dtype = _dtype(dtype or config.dtype)
     if not _has_weights(source):
-        return _guarded(_on_meta(source, dtype, attention), config), None
+        if distributed is not None:
+            raise UsageError(
+                f"{source.name} has shapes and no weights, so there is nothing to share out",
+                "Choose tiny, or a directory or hub id with weights",
+            )
+        return _guarded(on_meta(source, dtype, attention), config), None
     if isinstance(source, LocalSource):
         _check_shapes(Checkpoint(source), config)
     where, options = _pretrained(source)
+    shared = {} if distributed is None else {"distributed_config": distributed}
     try:
-        with _quiet(isinstance(source, LocalSource) and config.bytes < WORTH_A_BAR):
+        with _loading(source):
             loaded = AutoModelForCausalLM.from_pretrained(
-                where, dtype=dtype, attn_implementation=attention, **options
+                where, dtype=dtype, attn_implementation=attention, **options, **shared
             )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
@@ -82,27 +100,26 @@ def prompt_ids(
         ids = range(prompt_length)
     if ids is None:
         ids = tokenizer(prompt)["input_ids"]
-    vocab_size = model.config.vocab_size
-    if not ids:
-        raise UsageError("The prompt holds no token", "Give at least one")
-    if unknown := [i for i in ids if not 0 <= i < vocab_size]:
-        raise OutOfRange(
-            f"There is no token {unknown[0]}", f"Token ids go from 0 to {vocab_size - 1}"
-        )
-    return torch.tensor([list(ids)], device=model.device)
+    return as_ids(list(ids), model.config.vocab_size, model.device)
 
 
 @contextmanager
-def _quiet(quiet: bool) -> Iterator[None]:
-    """No progress bar for what takes no time."""
-    shown = logging.is_progress_bar_enabled()
-    if quiet:
-        logging.disable_progress_bar()
-    try:
+def _loading(source: Source) -> Iterator[None]:
+    """Our own bar while weights are loaded, or those of a download; none that nobody sees."""
+    if isinstance(source, HubSource) and (is_seen() or "ipykernel" in sys.modules):
         yield
+        return
+    loading, downloading = logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
+    logging.disable_progress_bar()
+    disable_progress_bars()
+    try:
+        with progress(f"Loading {source.name}"):
+            yield
     finally:
-        if quiet and shown:
+        if loading:
             logging.enable_progress_bar()
+        if downloading:
+            enable_progress_bars()
 
 
 def _check_shapes(checkpoint: Checkpoint, config: OlmoConfig) -> None:
@@ -130,7 +147,10 @@ def _pretrained(source: Source) -> tuple[str, dict[str, Any]]:
     return str(source.directory), {"local_files_only": True}
 
 
-def _on_meta(source: Source, dtype: torch.dtype, attention: str) -> PreTrainedModel:
+def on_meta(
+    source: Source, dtype: torch.dtype | None = None, attention: str = "eager"
+) -> PreTrainedModel:
+    """The model without its weights: every shape and every call."""
     fields = json.loads(source.read("config.json"))
     config = AutoConfig.for_model(**fields)
     with torch.device("meta"):

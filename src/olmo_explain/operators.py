@@ -7,18 +7,21 @@ seen to touch it. Within one operator nothing is seen: that an embedding reads o
 known from its ids, not from here.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
+SHARES_UNSAID = frozenset({"aten._unsafe_view.default"})
+"""Views by what they do, whose schema does not say so."""
 
-@dataclass(frozen=True)
-class Operator:
+
+class Operator(NamedTuple):
     """One operator at work.
 
     `op` is its name in PyTorch, as aten.mm.default; `path` the innermost module that ran it, empty
@@ -42,65 +45,98 @@ class Operator:
 class OperatorWatch(TorchDispatchMode):
     """While it is entered, writes down every operator; keeps no tensor.
 
-    `path()` says which module is running; where it gives None, nobody wants to know.
+    `running`: the paths of the modules that run, innermost last; None there stands for what nobody
+    wants to know. A small model runs a thousand operators in a few milliseconds, so little is done
+    here for each.
     """
 
-    def __init__(self, model: nn.Module, path: Callable[[], str | None]):
+    def __init__(self, model: nn.Module, running: list[str | None]):
         super().__init__()
         self.seen: list[Operator] = []
+        self._running = running
         self._weights = _WeightsByStorage(model)
-        self._path = path
+        self._kinds: dict[OpOverload, tuple[str, bool]] = {}
 
     def __torch_dispatch__(
         self, func: OpOverload, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        path = self._path()
-        if path is not None:
-            inputs = list(tensors_in((args, kwargs)))
-            output = next(tensors_in(result), None)
-            self.seen.append(
-                Operator(
-                    index=len(self.seen),
-                    op=str(func),
-                    path=path,
-                    weights=self._weights.names(inputs),
-                    output_shape=None if output is None else tuple(output.shape),
-                    view=_is_view(func, inputs, output),
-                )
-            )
+        result = func(*args, **kwargs) if kwargs else func(*args)
+        if self._running and (path := self._running[-1]) is not None:
+            op, is_view = self._kinds.get(func) or self._learn(func)
+            weights = self._weights.among((args, kwargs) if kwargs else args)
+            first = result if isinstance(result, Tensor) else first_tensor(result)
+            shape = None if first is None else tuple(first.shape)
+            self.seen.append(Operator(len(self.seen), op, path, weights, shape, is_view))
         return result
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here, and the guard against it takes its time
+
+    def _learn(self, func: OpOverload) -> tuple[str, bool]:
+        op = str(func)
+        kind = self._kinds[func] = (op, func.is_view or op in SHARES_UNSAID)
+        return kind
 
 
 class _WeightsByStorage:
     """Which parameters lie in a storage, and where: a checkpoint's file may be one for many."""
 
     def __init__(self, model: nn.Module):
-        self._parts: dict[int, list[tuple[range, str]]] = defaultdict(list)
+        self._parts: dict[int | None, list[tuple[int, int, str]]] = defaultdict(list)
         for name, parameter in model.named_parameters():
             if (storage := _storage(parameter)) is not None:
-                self._parts[storage].append((_extent(parameter), name))
+                self._parts[storage].append((*_extent(parameter), name))
+        for parts in self._parts.values():
+            parts.sort()
+        self._mixed = {
+            storage
+            for storage, parts in self._parts.items()
+            if any(before[1] > after[0] for before, after in pairwise(parts))
+        }
 
-    def names(self, tensors: list[Tensor]) -> tuple[str, ...]:
+    def among(self, arguments: Iterable[Any]) -> tuple[str, ...]:
         """The parameters of which some tensor is a part, in order, each once."""
-        found = {}
-        for tensor in tensors:
-            for extent, name in self._parts.get(_storage(tensor), ()):
-                seen = _extent(tensor)
-                if seen.start < extent.stop and extent.start < seen.stop:
-                    found[name] = None
-        return tuple(found)
+        found: tuple[str, ...] = ()
+        for value in arguments:
+            if isinstance(value, Tensor):
+                if (storage := _storage(value)) in self._parts:
+                    found += self._touched(storage, *_extent(value))
+            elif isinstance(value, (list, tuple, dict)):
+                found += self.among(value.values() if isinstance(value, dict) else value)
+        return tuple(dict.fromkeys(found)) if len(found) > 1 else found
+
+    def _touched(self, storage: int | None, start: int, stop: int) -> tuple[str, ...]:
+        parts = self._parts[storage]
+        if storage not in self._mixed:  # then the last that begins before `stop` is found quickly
+            last = bisect_left(parts, (stop,))
+            first = last
+            while first and parts[first - 1][1] > start:
+                first -= 1
+            return tuple([name for _, _, name in parts[first:last]])
+        return tuple([name for begin, end, name in parts if start < end and begin < stop])
 
 
-def tensors_in(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> list[Tensor]:
     """The tensors in nested arguments, in order."""
     if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        yield from tensors_in(tuple(value.values()))
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from tensors_in(item)
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (tuple, list)):
+        return []
+    found: list[Tensor] = []
+    for item in value:
+        if isinstance(item, Tensor):
+            found.append(item)
+        elif isinstance(item, (tuple, list, dict)):
+            found += tensors_in(item)
+    return found
+
+
+def first_tensor(value: Any) -> Tensor | None:
+    """The first of them, None where there is none."""
+    return value if isinstance(value, Tensor) else next(iter(tensors_in(value)), None)
 
 
 def _storage(tensor: Tensor) -> int | None:
@@ -111,18 +147,12 @@ def _storage(tensor: Tensor) -> int | None:
         return None
 
 
-def _extent(tensor: Tensor) -> range:
-    """The bytes of its storage between a tensor's first number and its last."""
-    reach = sum(
-        (size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
-    )
-    start = tensor.storage_offset()
-    stop = start + reach + 1 if tensor.numel() else start
-    return range(start * tensor.itemsize, stop * tensor.itemsize)
-
-
-def _is_view(func: OpOverload, inputs: list[Tensor], output: Tensor | None) -> bool:
-    if output is None or func._schema.is_mutable:
-        return False
-    storage = _storage(output)
-    return storage is not None and storage in map(_storage, inputs)
+def _extent(tensor: Tensor) -> tuple[int, int]:
+    """The bytes [start, end) of its storage from a tensor's first number to its last."""
+    size, start = tensor.itemsize, tensor.storage_offset()
+    reach = 0
+    for length, stride in zip(tensor.shape, tensor.stride(), strict=True):
+        if length == 0:
+            return start * size, start * size
+        reach += (length - 1) * stride
+    return start * size, (start + reach + 1) * size

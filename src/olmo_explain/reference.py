@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from olmo_explain.checkpoint import Checkpoint
 from olmo_explain.config import LayerType, OlmoConfig
 from olmo_explain.errors import UsageError
+from olmo_explain.ids import as_ids
 from olmo_explain.rope import cos_sin, rotate
 from olmo_explain.rope_guard import config_of
 from olmo_explain.weights import Weights
@@ -326,6 +327,7 @@ def run_by_hand(
         raise UsageError(
             "Weights alone say nothing of windows or RoPE", "Give config=read_config(…) with them"
         )
+    ids = as_ids(ids, config.vocab_size)
     dtype = dtype or Weights(model)["model.norm.weight"].dtype
     weights = Weights(model, dtype, ids.device)
     values = walk(weights, config, ids, attention_mask)

@@ -16,6 +16,7 @@ import requests
 from requests.exceptions import ChunkedEncodingError, SSLError
 
 from olmo_explain.errors import ExplainError, RemoteError
+from olmo_explain.waiting import progress, say
 
 Range = tuple[int, int]
 """[start, end): offsets of the first byte and of the one after the last."""
@@ -27,7 +28,7 @@ WHOLE_FILE_LIMIT = 64 * 2**20
 RETRIED = frozenset({429, 500, 502, 503, 504})
 PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds before each further try
 LONGEST_PAUSE = 30.0
-CONNECT_SECONDS, SILENCE_SECONDS = 5.0, 20.0
+CONNECT_SECONDS, SILENCE_SECONDS = 5.0, 10.0
 CHUNK = 2**14  # as much as a cut may lose
 
 
@@ -54,6 +55,8 @@ class RemoteFile:
         self._auth = _Bearer(token) if token else None
         self._missing = missing or RemoteError(f"{shown(url)} does not exist", "Check the address")
         self._session = session or requests.Session()
+        self._host = urlsplit(shown(url)).netloc
+        self._reading = f"Waiting for {self._host}"
         self._answered = False
         self._size: int | None = None
         self._etag: str | None = None
@@ -83,7 +86,8 @@ class RemoteFile:
                     raise _TryAgain("cut the connection")
 
         if start < end:
-            self._persist(attempt, data)
+            with progress(self._reading, end - start, unit="bytes") as self._advance:
+                self._persist(attempt, data)
         return data
 
     def read_whole(self) -> bytearray:
@@ -97,7 +101,8 @@ class RemoteFile:
                     raise self._unusable(f"answered {response.status_code}")
                 self._receive(response, data, at_most=WHOLE_FILE_LIMIT)
 
-        self._persist(attempt, data)
+        with progress(self._reading) as self._advance:
+            self._persist(attempt, data)
         return data
 
     def read_ranges(self, ranges: Sequence[Range]) -> list[memoryview]:
@@ -119,7 +124,10 @@ class RemoteFile:
                 parts += [memoryview(bytes(data[a - start : b - start])) for a, b in group]
         return parts
 
-    def release(self) -> None:
+    def expect(self, start: int, end: int) -> None:
+        """As LocalFile's; nothing is asked for before it is read."""
+
+    def release(self, start: int, end: int) -> None:
         """As LocalFile's; there is nothing to give back."""
 
     # -- one request after another ---------------------------------------------------------------
@@ -146,7 +154,9 @@ class RemoteFile:
             if pause > LONGEST_PAUSE:
                 raise self._unusable(f"{problem}", f"Try again in {pause:.0f} seconds")
             failures += 1
+            say(f"{self._host} {problem}: asking again, {failures} of {len(PAUSES)}")
             time.sleep(pause)
+            say(self._reading)
 
     def _get(self, headers: dict[str, str]) -> requests.Response:
         """The answer, its body not yet read; raises when it holds no part of the file."""
@@ -198,6 +208,7 @@ class RemoteFile:
     def _receive(self, response: requests.Response, data: bytearray, at_most: int) -> None:
         for chunk in response.iter_content(CHUNK):
             self.fetched += len(chunk)
+            self._advance(len(chunk))
             data += chunk
             if len(data) > at_most:
                 raise self._unusable(f"sent more than the {at_most:,} bytes that are of use")

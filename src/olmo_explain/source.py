@@ -25,6 +25,7 @@ from olmo_explain.errors import (
     ModelNotFound,
     RemoteError,
 )
+from olmo_explain.waiting import progress
 
 if TYPE_CHECKING:  # a command that reads from disk does not wait for an HTTP client
     from olmo_explain.remote import RemoteFile
@@ -58,8 +59,12 @@ class ByteFile(Protocol):
         """The bytes of each range [start, end), in order."""
         ...
 
-    def release(self) -> None:
-        """Lets the system take back the memory of what was read. It may be read again."""
+    def expect(self, start: int, end: int) -> None:
+        """Says that bytes [start, end) are read soon, so that the disk may begin now."""
+        ...
+
+    def release(self, start: int, end: int) -> None:
+        """Lets the system take back the memory of bytes [start, end). They may be read again."""
         ...
 
 
@@ -97,10 +102,17 @@ class LocalFile:
     def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
         return [self.read(start, end) for start, end in ranges]
 
-    def release(self) -> None:
+    def expect(self, start: int, end: int) -> None:
+        self._advise("MADV_WILLNEED", start, end)
+
+    def release(self, start: int, end: int) -> None:
         # The pages stay in the system's cache; this process no longer counts them as its own.
-        if self._map and hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED)
+        self._advise("MADV_DONTNEED", start, end)
+
+    def _advise(self, advice: str, start: int, end: int) -> None:
+        start -= start % mmap.PAGESIZE
+        if self._map and start < end and hasattr(mmap, advice):  # not on every system
+            self._map.madvise(getattr(mmap, advice), start, min(end, self.size) - start)
 
 
 class LocalSource:
@@ -250,6 +262,10 @@ class HubSource:
 
     def _ask(self, call: Callable, *args: Any, missing: str = "config.json", **options: Any) -> Any:
         """`call(*args, **options)`, again when the hub is busy; errors as ExplainError."""
+        with progress(f"Waiting for the hub, {self.repository}"):
+            return self._ask_again(call, *args, missing=missing, **options)
+
+    def _ask_again(self, call: Callable, *args: Any, missing: str, **options: Any) -> Any:
         from olmo_explain.remote import LONGEST_PAUSE, RETRIED, retry_after
 
         for pause in (*HUB_PAUSES, None):

@@ -8,29 +8,32 @@ With `ops=True` every operator inside these calls too.
 57
 """
 
-import time
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from functools import cache
+from traceback import walk_tb
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from olmo_explain.operators import Operator, OperatorWatch, tensors_in
+from olmo_explain.ids import as_ids
+from olmo_explain.operators import Operator, OperatorWatch, first_tensor, tensors_in
 
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # frozen ones take four times as long to make
 class Call:
     """One call of one leaf module.
 
     `weight` names its weight in the checkpoint, None where it has none. `flops` counts the floating
     point operations of its matrix multiplication, two a multiply-accumulate; 0 where it multiplies
-    no matrices. `seconds` is wall time on this machine.
+    no matrices.
     """
 
     index: int
@@ -41,7 +44,6 @@ class Call:
     dtype: str | None
     weight: str | None
     flops: int
-    seconds: float
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,7 +79,9 @@ class Trace:
     def to_dict(self) -> dict[str, Any]:
         """As `olmo-explain trace --json` prints it."""
         operators = (
-            {} if self.operators is None else {"operators": list(map(asdict, self.operators))}
+            {}
+            if self.operators is None
+            else {"operators": [operator._asdict() for operator in self.operators]}
         )
         return {
             "counts": self.counts,
@@ -93,148 +97,179 @@ class Trace:
 def trace(model: nn.Module, *args: Any, ops: bool = False, **kwargs: Any) -> Trace:
     """Runs `model(*args, **kwargs)` once, without gradients, and says what ran.
 
-    Keeps shapes and names, no tensors, so it costs no memory that grows with the model. Works on
-    any module, on any device, the meta device included. Its hooks are gone when it returns, also
+    Keeps shapes and names, no tensors, so its memory grows neither with the model nor with the
+    prompt. Works on any module, on any device, the meta device included; a language model may be
+    given its token ids as a list. Its hooks are gone when it returns, also
     when the model raises; the exception then carries a note that names the module.
 
     `ops`: write down every operator too. A weight that some function uses without a call of its
     module, which only operators show, then counts as read.
     """
-    recorder = _Recorder(model)
+    args, kwargs = _readable(model, args, kwargs)
+    recorder = _Recorder(model, ops)
     with torch.no_grad():
         try:
-            recorder.attach(ops)
+            recorder.attach()
             with recorder.watch or nullcontext():
                 model(*args, **kwargs)
         except Exception as error:
-            if recorder.running:
-                error.add_note(f"It was raised in {recorder.running[-1].path or 'the model'}.")
+            if (path := _raised_in(error, model)) is not None:
+                error.add_note(f"It was raised in {path or 'the model'}.")
             raise
         finally:
             recorder.detach()
     return recorder.trace()
 
 
-@dataclass
-class _Running:
-    path: str
-    started: float
+def _readable(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict]:
+    """What a language model is given: token ids may come as a list, and are looked at."""
+    vocab_size = getattr(getattr(model, "config", None), "vocab_size", None)
+    if vocab_size is None:
+        return args, kwargs
+    device = next((parameter.device for parameter in model.parameters()), None)
+    if args:
+        return (as_ids(args[0], vocab_size, device), *args[1:]), kwargs
+    if kwargs.get("input_ids") is not None:
+        return args, kwargs | {"input_ids": as_ids(kwargs["input_ids"], vocab_size, device)}
+    return args, kwargs
 
 
-@dataclass
+class _Watched:
+    """What is known of a module before it runs."""
+
+    __slots__ = ("in_features", "is_table", "path", "type", "weight")
+
+    def __init__(self, path: str, module: nn.Module):
+        self.path, self.type = path, type(module).__name__
+        own = next((name for name, p in module._parameters.items() if p is not None), None)
+        self.weight = f"{path}.{own}" if path and own else own
+        self.is_table = isinstance(module, nn.Embedding)
+        self.in_features = module.in_features if isinstance(module, nn.Linear) else 0
+
+
 class _Recorder:
-    model: nn.Module
-    calls: list[Call] = field(default_factory=list)
-    running: list[_Running] = field(default_factory=list)
-    handles: list[RemovableHandle] = field(default_factory=list)
-    rows_read: dict[nn.Module, set[int]] = field(default_factory=dict)
-    used: set[nn.Module] = field(default_factory=set)
-    watch: OperatorWatch | None = None
-    looking: bool = False
+    """A hook on each module that does work itself; with `ops` also on those that call others.
 
-    def attach(self, ops: bool) -> None:
+    A small model makes a hundred calls in a few milliseconds, so little is done for each.
+    """
+
+    def __init__(self, model: nn.Module, ops: bool):
+        self.model = model
+        self.calls: list[Call] = []
+        self.running: list[str | None] = []  # their paths, where operators are watched
+        self.watched: dict[nn.Module, _Watched] = {}
+        self.handles: list[RemovableHandle] = []
+        self.rows_read: dict[nn.Module, set[int]] = {}
+        self.watch = OperatorWatch(model, self.running) if ops else None
+
+    def attach(self) -> None:
         for path, module in self.model.named_modules():
-            if _does_work_itself(module):
-                self._attach(path, module)
-            elif ops:
-                self._follow(path, module)
-        if ops:
-            self.watch = OperatorWatch(self.model, self._path)
-
-    def _path(self) -> str | None:
-        """The innermost module that runs; None while an operator is our own."""
-        return self.running[-1].path if self.running and not self.looking else None
-
-    def _follow(self, path: str, module: nn.Module) -> None:
-        """Only knows when the module runs: it works through others, and in between."""
-
-        def before(module: nn.Module, args: tuple) -> None:
-            self.running.append(_Running(path, time.perf_counter()))
-
-        def after(module: nn.Module, args: tuple, output: Any) -> None:
-            self.running.pop()
-
-        self.handles.append(module.register_forward_pre_hook(before))
-        self.handles.append(module.register_forward_hook(after))
-
-    def _attach(self, path: str, module: nn.Module) -> None:
-        weight = next(
-            (f"{path}.{name}" for name, _ in module.named_parameters(recurse=False)), None
-        )
-        type_name = type(module).__name__
-
-        def before(module: nn.Module, args: tuple, kwargs: dict) -> None:
-            self.running.append(_Running(path, time.perf_counter()))
-
-        def after(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
-            seconds = time.perf_counter() - self.running.pop().started
-            inputs = list(tensors_in((args, kwargs)))
-            result = next(tensors_in(output), None)
-            self.used.add(module)
-            if isinstance(module, nn.Embedding):
-                self._read_rows(module, inputs[0])
-            self.calls.append(
-                Call(
-                    index=len(self.calls),
-                    path=path,
-                    type=type_name,
-                    input_shapes=tuple(tuple(tensor.shape) for tensor in inputs),
-                    output_shape=None if result is None else tuple(result.shape),
-                    dtype=None if result is None else str(result.dtype).removeprefix("torch."),
-                    weight=weight,
-                    flops=_matmul_flops(module, result),
-                    seconds=seconds,
-                )
-            )
-
-        self.handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
-        self.handles.append(module.register_forward_hook(after, with_kwargs=True))
-
-    def _read_rows(self, module: nn.Embedding, ids: Tensor) -> None:
-        # Ids on the meta device have no values: each position then stands for a row of its own.
-        self.looking = True
-        rows = range(ids.numel()) if ids.is_meta else ids.unique().tolist()
-        self.looking = False
-        self.rows_read.setdefault(module, set()).update(rows)
+            works = _does_work_itself(module)
+            if works or self.watch:
+                self.watched[module] = _Watched(path, module)
+                after = self._after if works else self._follow
+                self.handles.append(module.register_forward_hook(after, with_kwargs=True))
+                if self.watch:
+                    self.handles.append(module.register_forward_pre_hook(self._before))
 
     def detach(self) -> None:
         for handle in self.handles:
             handle.remove()
 
+    def _before(self, module: nn.Module, args: tuple) -> None:
+        self.running.append(self.watched[module].path)
+
+    def _follow(self, module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
+        """A module that works through others: what they do is theirs."""
+        self.running.pop()
+
+    def _after(self, module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
+        if self.watch:
+            self.running.pop()
+        watched = self.watched[module]
+        inputs = (args, kwargs) if kwargs else args
+        shapes = tuple([tuple(tensor.shape) for tensor in tensors_in(inputs)])
+        result = first_tensor(output)
+        shape, dtype, flops = None, None, 0
+        if result is not None:
+            shape, dtype = tuple(result.shape), _name(result.dtype)
+            flops = 2 * watched.in_features * math.prod(shape)
+        if watched.is_table:
+            self._read_rows(module, tensors_in(inputs)[0])
+        self.calls.append(
+            Call(
+                len(self.calls),
+                watched.path,
+                watched.type,
+                shapes,
+                shape,
+                dtype,
+                watched.weight,
+                flops,
+            )
+        )
+
+    def _read_rows(self, module: nn.Embedding, ids: Tensor) -> None:
+        self.running.append(None)  # this operator is our own
+        # Ids on the meta device have no values: each position then stands for a row of its own.
+        rows = range(ids.numel()) if ids.is_meta else ids.flatten().tolist()
+        self.running.pop()
+        self.rows_read.setdefault(module, set()).update(rows)
+
     def trace(self) -> Trace:
-        read: dict[Tensor, int] = {}
-        for module in self.used:
-            for parameter in module.parameters(recurse=False):
-                if module in self.rows_read:
-                    rows = min(len(self.rows_read[module]), parameter.shape[0])
-                    read.setdefault(parameter, rows * parameter[0].numel())
-                else:
-                    read[parameter] = parameter.numel()
+        called = {call.path for call in self.calls}
+        held: dict[int, Tensor] = {}  # by identity: a tensor's own hash takes its time
+        read: dict[int, int] = {}
+        for module, watched in self.watched.items():
+            for parameter in module._parameters.values():
+                if parameter is None:
+                    continue
+                held[id(parameter)] = parameter
+                if watched.path in called and module not in self.rows_read:
+                    read[id(parameter)] = parameter.numel()
+        for module, rows in self.rows_read.items():
+            for table in module.parameters(recurse=False):
+                row = table.numel() // table.shape[0]
+                read.setdefault(id(table), min(len(rows), table.shape[0]) * row)
         operators = None if self.watch is None else self.watch.seen
-        read.update(self._read_by(operators or []))
+        if operators:
+            parameters = dict(self.model.named_parameters())
+            for name in _names_read(operators):
+                read[id(parameters[name])] = parameters[name].numel()
         return Trace(
             calls=self.calls,
-            parameters_held=sum(parameter.numel() for parameter in self.model.parameters()),
+            parameters_held=sum(parameter.numel() for parameter in held.values()),
             parameters_read=sum(read.values()),
-            bytes_read=sum(count * parameter.itemsize for parameter, count in read.items()),
+            bytes_read=sum(count * held[key].itemsize for key, count in read.items()),
             operators=operators,
         )
 
-    def _read_by(self, operators: list[Operator]) -> Iterator[tuple[Tensor, int]]:
-        """What operators read whole: all that they touch, but for a lookup's table, and views."""
-        parameters = dict(self.model.named_parameters())
-        for operator in operators:
-            if not operator.view and operator.name != "embedding":
-                yield from ((parameters[n], parameters[n].numel()) for n in operator.weights)
+
+def _names_read(operators: Iterable[Operator]) -> set[str]:
+    """What operators read whole: all that they touch, but for a lookup's table, and views."""
+    return {
+        name
+        for operator in operators
+        if operator.weights and not operator.view and operator.name != "embedding"
+        for name in operator.weights
+    }
+
+
+def _raised_in(error: Exception, model: nn.Module) -> str | None:
+    """The path of the innermost module that the error came through."""
+    paths = {module: path for path, module in model.named_modules()}
+    selves = [frame.f_locals.get("self") for frame, _ in walk_tb(error.__traceback__)]
+    through = [paths[it] for it in selves if isinstance(it, nn.Module) and it in paths]
+    return through[-1] if through else None
 
 
 def _does_work_itself(module: nn.Module) -> bool:
     """A leaf, or a module that owns parameters beside its children."""
-    is_leaf = next(module.children(), None) is None
-    return is_leaf or next(module.parameters(recurse=False), None) is not None
+    if not module._modules or next(module.children(), None) is None:
+        return True
+    return any(parameter is not None for parameter in module._parameters.values())
 
 
-def _matmul_flops(module: nn.Module, result: Tensor | None) -> int:
-    if isinstance(module, nn.Linear) and result is not None:
-        return 2 * module.in_features * result.numel()
-    return 0
+@cache
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

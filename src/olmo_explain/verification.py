@@ -8,7 +8,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Int
@@ -19,6 +19,7 @@ from olmo_explain.checkpoint import Checkpoint
 from olmo_explain.config import OlmoConfig
 from olmo_explain.diagnosis import diagnose
 from olmo_explain.errors import UsageError
+from olmo_explain.ids import as_ids
 from olmo_explain.reference import (
     STEPS,
     Positions,
@@ -31,6 +32,7 @@ from olmo_explain.reference import (
     rms_norm,
 )
 from olmo_explain.rope_guard import REMEDIES, RopeMeasurement, config_of, measure_rope
+from olmo_explain.waiting import Advance, progress
 from olmo_explain.weights import Weights
 
 
@@ -99,6 +101,19 @@ class Verification:
         return text
 
 
+class Parts(Protocol):
+    """Several processes that run one model, each with a part of some weights and values.
+
+    Which of them takes a sum's parts, and in which order they are added, changes how it is rounded:
+    values are compared within a tolerance, not bit for bit.
+    """
+
+    processes: int
+
+    def whole(self, name: str, value: Tensor) -> Tensor:
+        """The value as one process would have computed it. Every process has to ask for it."""
+
+
 def place(step: StepResult) -> str:
     """Where a step is, for people: `layer 3, step 5, q`."""
     return step.name if step.layer is None else f"layer {step.layer}, step {step.step}, {step.name}"
@@ -111,15 +126,19 @@ def verify(
     *,
     weights: Mapping[str, Tensor] | Checkpoint | None = None,
     config: OlmoConfig | None = None,
+    parts: Parts | None = None,
 ) -> Verification:
     """Compares every step of every layer with the reference, while the model runs once.
 
     Each layer's reference starts from the model's own input to it, and that input is compared with
     what the layer before wrote: equality is proven for the whole, and a fault shows in its own
-    layer only. One layer's values are kept at a time.
+    layer only. One layer's values are kept at a time, and of a Checkpoint the system may drop each
+    layer's weights when they have been compared. `ids`: a tensor, or a list of whole numbers.
 
     `weights` and `config` are what ought to have run: give the Checkpoint and `read_config(…)` to
     check that the model was loaded right as well; without them the model's own are believed.
+    `parts`: where several processes run the model together; each compares what it has, and the
+    cause of a difference is for their caller to find.
     Raises UsageError for a model on the meta device, which computes nothing.
     """
     if any(parameter.is_meta for parameter in model.parameters()):
@@ -129,10 +148,13 @@ def verify(
         )
     config = config or config_of(model)
     check_supported(config)
+    ids = as_ids(ids, config.vocab_size, model.device)
     rope = measure_rope(model, config)
-    comparison = _Comparison(model, weights or model.state_dict(), config, ids, attention_mask)
-    with torch.no_grad(), capture(model, comparison.receive):
-        model(ids, attention_mask=attention_mask, use_cache=False)
+    weights = weights or model.state_dict()
+    with progress("Checking the layers", config.num_hidden_layers) as advance:
+        comparison = _Comparison(model, weights, config, ids, attention_mask, parts, advance)
+        with torch.no_grad(), capture(model, comparison.receive):
+            model(ids, attention_mask=attention_mask, use_cache=False)
     return Verification(
         dtype=str(model.dtype).removeprefix("torch."),
         device=model.device.type,
@@ -166,12 +188,15 @@ class _Comparison:
         config: OlmoConfig,
         ids: Tensor,
         attention_mask: Tensor | None,
+        parts: Parts | None = None,
+        advance: Advance = lambda more: None,
     ):
-        self.model, self.config = model, config
+        self.advance = advance
+        self.model, self.config, self.parts = model, config, parts
         self.ids, self.attention_mask = ids, attention_mask
         self.weights = Weights(weights, model.dtype, model.device)
         self.eager = model.config._attn_implementation == "eager"
-        self.exact = self.eager and model.device.type == "cpu"
+        self.exact = self.eager and model.device.type == "cpu" and parts is None
         self.results: list[StepResult] = []
         self.cause: str | None = None
         self._positions: dict[str, Positions] = {}
@@ -179,6 +204,8 @@ class _Comparison:
 
     def receive(self, layer: int | None, name: str, value: Tensor) -> None:
         """Takes what the model computed, and compares as soon as a layer is complete."""
+        if self.parts:
+            value = self.parts.whole(name, value)
         if name == "embedding":
             ours = embed(self.ids, self.weights["model.embed_tokens.weight"])
             self._compare(None, name, ours, value, 0)
@@ -191,8 +218,12 @@ class _Comparison:
             self._compare(None, name, ours, value, 1)
         else:
             self._theirs[name] = value
+            if name == "resid_pre":
+                self.weights.expect(f"model.layers.{layer + 1}.")  # while this layer computes
             if name == "resid_post":
                 self._compare_layer(layer)
+                self.weights.release(f"model.layers.{layer}.")
+                self.advance(1)
         if name in ("embedding", "resid_post", "final_norm"):
             self._theirs = {"stream": value}  # the next part reads this, and needs nothing else
 
@@ -233,7 +264,8 @@ class _Comparison:
         ok = equal or (distance is not None and distance <= allowed)
         step = StepResult(layer, STEPS.get(name), name, equal, distance, allowed, ok)
         self.results.append(step)
-        if not ok and self.cause is None:
+        # Of a model in parts the weights are not all here to look at.
+        if not ok and self.cause is None and self.parts is None:
             self.cause = diagnose(layer, name, ours, theirs, self.model, self.weights, self.config)
 
     def _without_padding(self, name: str, ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """Weights as tensors, by their names in the checkpoint, from wherever they are."""
 
+import warnings
 from collections.abc import Collection, Iterator, Mapping
 
 import torch
@@ -19,8 +20,9 @@ STORED = {
 class Weights(Mapping[str, Tensor]):
     """Weights of a Checkpoint, or of a mapping such as `model.state_dict()`, in one dtype.
 
-    A tensor of a Checkpoint is read from its file each time it is asked for, and not kept. `dtype`
-    and `device`: those that the weights have when not given.
+    A tensor of a Checkpoint is read from its file each time it is asked for, and not kept: one of a
+    local file lies in the mapped file itself, and is only to be read. `dtype` and `device`: those
+    that the weights have when not given.
 
     >>> Weights(Checkpoint("tiny"), torch.float32)["model.norm.weight"].shape
     torch.Size([128])
@@ -36,11 +38,28 @@ class Weights(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         if isinstance(self._stored, Checkpoint):
-            bits = torch.tensor(self._stored.read_bits(name))
+            with warnings.catch_warnings():  # that a mapped file cannot be written is what we want
+                warnings.simplefilter("ignore")
+                bits = torch.from_numpy(self._stored.read_bits(name))
             tensor = bits.view(STORED[self._stored.tensor(name).dtype])
         else:
             tensor = self._stored[name].detach()
         return tensor.to(self._device, self._dtype)
+
+    def expect(self, prefix: str) -> None:
+        """Says that the weights whose names begin so are needed soon; the disk may begin now."""
+        for name in self._stored_like(prefix):
+            self._stored.expect(name)
+
+    def release(self, prefix: str) -> None:
+        """Lets the system take back the memory of these weights. They may be asked for again."""
+        for name in self._stored_like(prefix):
+            self._stored.release(name)
+
+    def _stored_like(self, prefix: str) -> list[str]:
+        if not isinstance(self._stored, Checkpoint):
+            return []
+        return [name for name in self._stored.names if name.startswith(prefix)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names())

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from olmo_explain.config import OlmoConfig
+from olmo_explain.waiting import progress
 
 CONVENTIONS = {
     "full": "full square",
@@ -117,10 +117,15 @@ def _crossovers(costs: dict[str, Any]) -> Table:
 @contextmanager
 def progress_bar(doing: str) -> Iterator[Any]:
     """A bar on stderr; gives a function that is told (done, of how many)."""
-    columns = TextColumn("{task.description}"), BarColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(doing)
-        yield lambda done, of: progress.update(task, completed=done, total=of)
+    before = 0
+    with progress(doing, total=1) as advance:
+
+        def told(done: int, of: int) -> None:
+            nonlocal before
+            advance(done - before, of)
+            before = done
+
+        yield told
 
 
 def _count(number: int) -> str:

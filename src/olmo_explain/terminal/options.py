@@ -1,5 +1,6 @@
 """What the commands can be asked for: their shared options, and how values are read."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,27 @@ MODEL_HELP = (
 )
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
-Prompt = Annotated[str | None, typer.Option(help="Text to run on, read by the model's tokenizer.")]
+
+DEFAULT_PROMPT = "Hello world"
+DEFAULT_LENGTH = 2  # tokens, where there is no tokenizer to read the prompt
+
+# Longer than the window of tiny, so that its sliding layers have something to hide.
+VERIFY_PROMPT = (
+    "Shall I compare thee to a summer's day? Thou art more lovely and more temperate: rough winds "
+    "do shake the darling buds of May, and summer's lease hath all too short a date."
+)
+VERIFY_LENGTH = 64
+
+PROMPT_HELP = (
+    "Text to run on, read by the model's tokenizer. If left out: {text} (of a model without a "
+    "tokenizer, {length} positions)."
+)
+Prompt = Annotated[
+    str | None, typer.Option(help=PROMPT_HELP.format(text=DEFAULT_PROMPT, length=DEFAULT_LENGTH))
+]
+VerifyPrompt = Annotated[
+    str | None, typer.Option(help=PROMPT_HELP.format(text=VERIFY_PROMPT, length=VERIFY_LENGTH))
+]
 Ids = Annotated[str | None, typer.Option(help="Token ids to run on, as 5,6,7.")]
 PromptLength = Annotated[
     int | None,
@@ -20,9 +41,34 @@ PromptLength = Annotated[
 Rows = Annotated[str | None, typer.Option(metavar="a:b", help="Rows a to b-1; all if left out.")]
 Cols = Annotated[str | None, typer.Option(metavar="a:b", help="Columns a to b-1.")]
 
+Tp = Annotated[
+    bool,
+    typer.Option("--tp", help="Share the model out over the processes that torchrun started."),
+]
+
 Dtype = Annotated[
     str | None, typer.Option(help="float32, bfloat16 or float16; the checkpoint's if left out.")
 ]
+
+
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH", help="Write the whole report to a file that ends in .md or .json."
+    ),
+]
+
+REPORT_HELP = """Every claim of the report that this book began with, measured.
+
+Claims about the 7B's sizes are checked on MODEL where it has the 7B's
+shape, else on olmo3-7b. How weights are read, and in which order, is
+proven on MODEL where its weights are on this machine and fit into memory,
+else on tiny. Of weights that lie elsewhere one head is read, H27@L17.
+
+Exit 1: a step differs from the reference, the RoPE is not OLMo 3's, or
+weights refute a norm that was recorded. That other claims are corrected is
+the result, not a failure.
+"""
 
 
 def parse_ids(text: str | None) -> list[int] | None:

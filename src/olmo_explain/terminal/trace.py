@@ -8,19 +8,25 @@ from rich.table import Table
 
 from olmo_explain.terminal.words import sizes
 
+WIDTH = 110  # columns that all of a call needs
+
 
 def print_trace(console: Console, ran: dict[str, Any]) -> None:
     """Every call in order, the counts by type, and the parameters held and read."""
-    table = Table(box=SIMPLE, title=f"{ran['total']} module calls, in order")
-    for name in ("#", "module", "type", "input", "output", "FLOPs"):
-        right = name in ("#", "FLOPs")
-        table.add_column(name, justify="right" if right else "left", no_wrap=name == "module")
+    table = Table(box=SIMPLE, title=f"{ran['total']} module calls, in order", padding=(0, 1, 0, 0))
+    # A narrow terminal has no room for the types, whose counts are told below, nor for all digits.
+    narrow = console.width < WIDTH
+    for name in ("#", "module", *(() if narrow else ("type",)), "input", "output", "FLOPs"):
+        table.add_column(name, justify="right" if name in ("#", "FLOPs") else "left", no_wrap=True)
     for call in ran["calls"]:
-        inputs = "  ".join(sizes(shape) for shape in call["input_shapes"])
-        flops = f"{call['flops']:,}" if call["flops"] else ""
+        inputs = "\n".join(sizes(shape) for shape in call["input_shapes"])
+        flops = f"{call['flops'] / 1e6:,.1f} M" if narrow else f"{call['flops']:,}"
         output = sizes(call["output_shape"])
         path = call["path"].removeprefix("model.")
-        table.add_row(str(call["index"]), path, call["type"], inputs, output, flops)
+        kind = () if narrow else (call["type"],)
+        table.add_row(
+            str(call["index"]), path, *kind, inputs, output, flops if call["flops"] else ""
+        )
     console.print(table)
     counts = ", ".join(f"{name} {count}" for name, count in ran["counts"].items())
     console.print(f"{counts}; {ran['total']} in all")

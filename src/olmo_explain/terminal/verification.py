@@ -35,6 +35,8 @@ def print_verification(
         if first["layer"] is not None:
             place = f"layer {first['layer']}, step {first['step']}, {place}"
         console.print(f"[bold red]first difference[/] {place}: {checked['cause']}")
+    elif checked["cause"]:
+        console.print(f"[bold red]problem[/] {checked['cause']}")
     if checked["remedy"]:
         console.print(f"[bold red]problem[/] {checked['remedy']}")
     if checked["ok"]:

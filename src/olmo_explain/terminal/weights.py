@@ -42,6 +42,24 @@ def print_weights(
     console.print(table)
 
 
+def print_tensors(console: Console, model: str, result: dict[str, Any]) -> None:
+    """Every tensor: its name, shape and dtype, and the file that holds it."""
+    tensors = result["tensors"]
+    # What all of them share is said once.
+    same = {key for key in ("dtype", "shard") if len({tensor[key] for tensor in tensors}) == 1}
+    shared = "".join(f", {tensors[0][key]}" for key in ("dtype", "shard") if key in same)
+    table = Table(title=f"{len(tensors):,} tensors of {model}{shared}")
+    table.add_column("tensor", overflow="fold")
+    table.add_column("shape", justify="right", no_wrap=True)
+    told = [key for key in ("dtype", "shard") if key not in same]
+    for key in told:
+        table.add_column(key, overflow="fold")
+    for tensor in tensors:
+        table.add_row(tensor["name"], sizes(tensor["shape"]), *(tensor[key] for key in told))
+    console.print(table)
+    console.print(f"{result['header_bytes']:,} bytes of headers read, and no weights.")
+
+
 def print_head(console: Console, model: str, result: dict[str, Any]) -> None:
     """The four slices of a head, with their norms."""
     kind = result["layer_type"].replace("_", " ")

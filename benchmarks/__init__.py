@@ -1,0 +1,1 @@
+"""What OLMo Explain says about its speed, runnable: `make bench`, or `python -m benchmarks`."""

@@ -1,0 +1,105 @@
+"""The norms of every head, against one plain pass over the same bytes.
+
+A plain pass adds up the bytes as 64-bit integers, each core a half, over pages that are mapped
+already: what memory can give. Between it and the norms stand the page faults of a fresh map, and
+the arithmetic: a bfloat16 is widened to float32, squared and added up.
+"""
+
+import mmap
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.frame import Plan, Row, Subject, Times, take_turns, tell
+from benchmarks.one_head import checkpoint
+from olmo_explain.checkpoint import Checkpoint, StoredTensor, widen
+from olmo_explain.config import read_config
+from olmo_explain.heads import PROJECTIONS, head_norms
+
+TITLE = "The norms of every head, against one pass over the same bytes in the page cache"
+CORES = 2
+BLOCK = 2**20  # bytes; in float32 twice that, which a core's own cache still holds
+
+
+def measure(plan: Plan) -> Subject:
+    with checkpoint(plan) as (directory, name):
+        tell(f"norms: {name}")
+        return Subject("norms", TITLE, list(_rows(directory, name, plan)))
+
+
+def _rows(directory: Path, name: str, plan: Plan) -> list[Row]:
+    config, found = read_config(str(directory)), Checkpoint(str(directory))
+    tensors = [
+        found.tensor(f"model.layers.{layer}.self_attn.{projection}.weight")
+        for layer in range(config.num_hidden_layers)
+        for projection in PROJECTIONS
+    ]
+    size = sum(tensor.end - tensor.start for tensor in tensors)
+    mapped = {shard: map_file(directory / shard) for shard in {t.shard for t in tensors}}
+    walk = partial(over_blocks, tensors)
+    times = take_turns(
+        {
+            "plain pass": lambda: walk(mapped.__getitem__, add_up),
+            "plain pass, map made afresh": lambda: walk(fresh(directory, tensors), add_up),
+            "widened to float32": lambda: walk(mapped.__getitem__, widened),
+            "widened, squared, added up": lambda: walk(mapped.__getitem__, squares),
+            "head_norms": lambda: head_norms(str(directory)),
+        },
+        plan,
+    )
+    return [*times.rows(name, "s"), *rates(times, name, size)]
+
+
+def rates(times: Times, name: str, size: int) -> list[Row]:
+    """The same as bytes a second, and as shares of the plain pass's rate."""
+    base = "rate of a plain pass"
+    rows = [
+        Row(base, name, size / times.median("plain pass") / 1e9, "GB/s", note=f"{size:,} bytes")
+    ]
+    for way in list(times.seconds)[1:]:
+        rate = size / times.median(way) / 1e9
+        share = 1 / times.ratio(way, "plain pass")
+        rows.append(Row(f"rate of {way}", name, rate, "GB/s", share, base))
+    return rows
+
+
+def over_blocks(
+    tensors: list[StoredTensor],
+    bytes_of: Callable[[str], np.ndarray],
+    work: Callable[[np.ndarray], object],
+) -> None:
+    """Does the work on every block of every tensor, the tensors dealt out over the cores."""
+
+    def one(tensor: StoredTensor) -> None:
+        data = bytes_of(tensor.shard)[tensor.start : tensor.end]
+        for first in range(0, len(data), BLOCK):
+            work(data[first : first + BLOCK])
+
+    with ThreadPoolExecutor(CORES) as pool:
+        list(pool.map(one, tensors))
+
+
+def add_up(block: np.ndarray) -> object:
+    return block.view("<u8").sum()
+
+
+def widened(block: np.ndarray) -> object:
+    return widen(block.view("<u2"), "BF16")
+
+
+def squares(block: np.ndarray) -> object:
+    numbers = widen(block.view("<u2"), "BF16")
+    return np.vdot(numbers, numbers)
+
+
+def map_file(path: Path) -> np.ndarray:
+    with path.open("rb") as file:
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+
+
+def fresh(directory: Path, tensors: list[StoredTensor]) -> Callable[[str], np.ndarray]:
+    maps = {shard: map_file(directory / shard) for shard in {t.shard for t in tensors}}
+    return maps.__getitem__

@@ -1,0 +1,62 @@
+"""Token ids as a model takes them, from what a reader may write."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from olmo_explain.errors import OutOfRange, UsageError
+
+
+def as_ids(given: Any, vocab_size: int, device: torch.device | None = None) -> Int[Tensor, "b p"]:
+    """Ids as a tensor (batch, pos): a tensor, a list of whole numbers, or a list of such lists.
+
+    UsageError for text, for no token and for what holds no whole numbers; OutOfRange for an id that
+    the vocabulary does not have.
+
+    >>> as_ids([5, 6, 7], vocab_size=2048)
+    tensor([[5, 6, 7]])
+    """
+    ids = given if isinstance(given, Tensor) else _from_lists(given)
+    if ids.ndim == 1:
+        ids = ids[None]
+    if ids.ndim != 2:
+        raise UsageError(f"Token ids have shape {list(ids.shape)}", "Give (batch, positions)")
+    if ids.numel() == 0:
+        raise UsageError("The prompt holds no token", "Give at least one")
+    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+        name = str(ids.dtype).removeprefix("torch.")
+        raise UsageError(f"Token ids are whole numbers, and these are {name}", "Give whole numbers")
+    if not ids.is_meta:
+        for found in (ids.min().item(), ids.max().item()):
+            if not 0 <= found < vocab_size:
+                raise OutOfRange(
+                    f"There is no token {found}", f"Token ids go from 0 to {vocab_size - 1}"
+                )
+    return ids.to(device)
+
+
+def _from_lists(given: Any) -> Tensor:
+    if isinstance(given, str):
+        raise UsageError(
+            f"{given!r} is text, and a model reads token ids",
+            'Give those of its tokenizer: tokenizer(text)["input_ids"]',
+        )
+    rows = given if _is_list(given) and any(map(_is_list, given)) else [given]
+    if not all(_is_list(row) and all(type(number) is int for number in row) for row in rows):
+        raise UsageError(
+            f"Token ids cannot be read from {type(given).__name__} {str(given)[:40]}",
+            "Give a list of whole numbers, as [5, 6, 7]",
+        )
+    if len({len(row) for row in rows}) > 1:
+        raise UsageError(
+            "The prompts are not equally long",
+            "Pad them, and give an attention_mask with 1 for a token and 0 for padding",
+        )
+    return torch.tensor([list(row) for row in rows], dtype=torch.long)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))

@@ -1,0 +1,64 @@
+"""Token ids as readers write them, and what is said of those that are none."""
+
+import pytest
+import torch
+
+from olmo_explain.errors import OutOfRange, UsageError
+from olmo_explain.ids import as_ids
+from olmo_explain.models import load
+from olmo_explain.reference import run_by_hand
+from olmo_explain.tracing import trace
+from olmo_explain.verification import verify
+
+
+@pytest.mark.parametrize(
+    "given",
+    [[5, 6], (5, 6), range(5, 7), [[5, 6]], torch.tensor([5, 6]), torch.tensor([[5, 6]])],
+    ids=repr,
+)
+def test_lists_and_tensors(given):
+    assert as_ids(given, 10).tolist() == [[5, 6]]
+
+
+def test_several_prompts():
+    assert as_ids([[1, 2], [3, 4]], 10).shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ("Hello", UsageError, "'Hello' is text, and a model reads token ids. Give those of its"),
+        ([], UsageError, "The prompt holds no token. Give at least one"),
+        ([[]], UsageError, "The prompt holds no token"),
+        (torch.empty(1, 0, dtype=torch.long), UsageError, "The prompt holds no token"),
+        ([5, 10], OutOfRange, "There is no token 10. Token ids go from 0 to 9"),
+        ([-1], OutOfRange, "There is no token -1"),
+        ([[1, 2], [3]], UsageError, "not equally long. Pad them, and give an attention_mask"),
+        ([1.5], UsageError, "cannot be read from list"),
+        ([True], UsageError, "cannot be read from list"),
+        (["a"], UsageError, "cannot be read from list"),
+        (None, UsageError, "cannot be read from NoneType"),
+        (torch.tensor([0.5]), UsageError, "whole numbers, and these are float32"),
+        (torch.ones(1, 1, 1, dtype=torch.long), UsageError, "shape [1, 1, 1]"),
+    ],
+)
+def test_what_is_no_prompt(given, error, said):
+    with pytest.raises(error) as caught:
+        as_ids(given, 10)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_trace_verify_and_the_reference_take_lists():
+    model, _ = load("tiny")
+    ids = torch.tensor([[5, 6, 7]])
+    assert trace(model, [5, 6, 7]) == trace(model, ids) == trace(model, input_ids=[5, 6, 7])
+    assert verify(model, [5, 6, 7]).ok
+    assert torch.equal(run_by_hand(model, [5, 6, 7])["logits"], run_by_hand(model, ids)["logits"])
+
+
+@pytest.mark.parametrize("use", [trace, verify, run_by_hand])
+def test_trace_verify_and_the_reference_say_what_is_wrong(use):
+    model, _ = load("tiny")
+    for given, said in [("Hello", "is text"), ([], "no token"), ([2048], "from 0 to 2047")]:
+        with pytest.raises((UsageError, OutOfRange), match=said):
+            use(model, given)
