@@ -41,11 +41,15 @@ class Row:
     measured: dict[str, Any]
     verdicts: dict[str, dict[str, Any]]
     """By dtype: exit code, regime, and the first difference, of `olmo-explain verify`."""
+    calls_of_7b: int
+    """All module calls of a forward pass, of `olmo-explain trace olmo3-7b`."""
 
     @property
     def ok(self) -> bool:
         right = self.expected == "per-layer"
-        return all(
+        # One rotary call for all layers, or one for each of the two layer types.
+        calls = 388 if self.expected == "yarn-everywhere" else 389
+        return self.calls_of_7b == calls and all(
             verdict["regime"] == self.expected and verdict["exit"] == (0 if right else 1)
             for verdict in self.verdicts.values()
         )
@@ -105,7 +109,9 @@ def examine(release: str, packages: Path, model: str, expected: str) -> Row:
             "first": first
             and f"layer {first['layer']}, step {first['step']}, {first['name']}: {found['cause']}",
         }
-    return Row(release, Path(model).name, expected, measured, verdicts)
+    traced = python(packages, "-m", "olmo_explain", "trace", "olmo3-7b", "--json", check=True)
+    calls = json.loads(traced.stdout)["total"]
+    return Row(release, Path(model).name, expected, measured, verdicts, calls)
 
 
 def python(packages: Path, *words: str, check: bool = False) -> subprocess.CompletedProcess[str]:
@@ -127,7 +133,7 @@ def table(rows: list[Row]) -> Table:
     shown = Table(title="OLMo 3 on releases of transformers: cos[0, 0], and values equal by dtype")
     for name in ("release", "model", "rotary modules / calls", "sliding", "full", "regime"):
         shown.add_column(name)
-    for name in (*DTYPES, "as expected"):
+    for name in (*DTYPES, "calls, 7B", "as expected"):
         shown.add_column(name, justify="right")
     for row in rows:
         measured = row.measured
@@ -139,6 +145,7 @@ def table(rows: list[Row]) -> Table:
             f"{measured['full_cos']:.6f}",
             measured["regime"],
             *(f"{verdict['equal']}/{verdict['steps']}" for verdict in row.verdicts.values()),
+            str(row.calls_of_7b),
             "yes" if row.ok else "NO",
         )
     return shown

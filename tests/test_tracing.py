@@ -239,3 +239,21 @@ def test_what_it_keeps_does_not_grow_with_the_prompt(ops):
         held = [it for it in gc.get_referents(*ran.calls) if isinstance(it, torch.Tensor)]
         assert not held
     assert kept[1] < 1.1 * kept[0], kept
+
+
+class AsksForAutocast(nn.Linear):
+    """As the rotary embedding of transformers up to 5.0 does."""
+
+    def forward(self, x):
+        with torch.autocast(device_type=x.device.type, enabled=False):
+            return super().forward(x)
+
+
+def test_a_model_on_the_meta_device_may_ask_for_autocast():
+    with torch.device("meta"):
+        model, x = AsksForAutocast(2, 3), torch.empty(1, 2)
+    with pytest.raises(RuntimeError):
+        model(x)
+    assert trace(model, x).calls[0].output_shape == (1, 3)
+    with pytest.raises(RuntimeError):
+        model(x)  # the help ends with the trace

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from olmo_explain.ids import as_ids
+from olmo_explain.meta import forward_on_meta
 from olmo_explain.operators import Operator, OperatorWatch, first_tensor, tensors_in
 
 Shape = tuple[int, ...]
@@ -99,15 +100,15 @@ def trace(model: nn.Module, *args: Any, ops: bool = False, **kwargs: Any) -> Tra
 
     Keeps shapes and names, no tensors, so its memory grows neither with the model nor with the
     prompt. Works on any module, on any device, the meta device included; a language model may be
-    given its token ids as a list. Its hooks are gone when it returns, also
-    when the model raises; the exception then carries a note that names the module.
+    given its token ids as a list. Its hooks are gone when it returns, also when the model raises;
+    the exception then carries a note that names the module.
 
     `ops`: write down every operator too. A weight that some function uses without a call of its
     module, which only operators show, then counts as read.
     """
     args, kwargs = _readable(model, args, kwargs)
     recorder = _Recorder(model, ops)
-    with torch.no_grad():
+    with torch.no_grad(), forward_on_meta(model):
         try:
             recorder.attach()
             with recorder.watch or nullcontext():
