@@ -1,8 +1,9 @@
 """The norms of every head, against one plain pass over the same bytes.
 
 A plain pass adds up the bytes as 64-bit integers, each core a half, over pages that are mapped
-already: what memory can give. Between it and the norms stand the page faults of a fresh map, and
-the arithmetic: a bfloat16 is widened to float32, squared and added up.
+already: what memory can give. Between it and the norms stand the page faults of a fresh map, which
+whoever opens a file has to take, and the arithmetic: a bfloat16 is widened to float32, squared and
+added up.
 """
 
 import mmap
@@ -17,11 +18,11 @@ from benchmarks.frame import Plan, Row, Subject, Times, take_turns, tell
 from benchmarks.one_head import checkpoint
 from olmo_explain.checkpoint import Checkpoint, StoredTensor, widen
 from olmo_explain.config import read_config
-from olmo_explain.heads import PROJECTIONS, head_norms
+from olmo_explain.heads import BLOCK_NUMBERS, PROJECTIONS, head_norms
 
 TITLE = "The norms of every head, against one pass over the same bytes in the page cache"
 CORES = 2
-BLOCK = 2**20  # bytes; in float32 twice that, which a core's own cache still holds
+BLOCK = 2 * BLOCK_NUMBERS  # bytes of bfloat16, as head_norms takes them
 
 
 def measure(plan: Plan) -> Subject:
@@ -39,13 +40,13 @@ def _rows(directory: Path, name: str, plan: Plan) -> list[Row]:
     ]
     size = sum(tensor.end - tensor.start for tensor in tensors)
     mapped = {shard: map_file(directory / shard) for shard in {t.shard for t in tensors}}
-    walk = partial(over_blocks, tensors)
+    walk = partial(over_tensors, tensors)
     times = take_turns(
         {
             "plain pass": lambda: walk(mapped.__getitem__, add_up),
             "plain pass, map made afresh": lambda: walk(fresh(directory, tensors), add_up),
-            "widened to float32": lambda: walk(mapped.__getitem__, widened),
-            "widened, squared, added up": lambda: walk(mapped.__getitem__, squares),
+            "widened to float32": lambda: walk(mapped.__getitem__, blockwise(widened)),
+            "widened, squared, added up": lambda: walk(mapped.__getitem__, blockwise(squares)),
             "head_norms": lambda: head_norms(str(directory)),
         },
         plan,
@@ -63,27 +64,40 @@ def rates(times: Times, name: str, size: int) -> list[Row]:
         rate = size / times.median(way) / 1e9
         share = 1 / times.ratio(way, "plain pass")
         rows.append(Row(f"rate of {way}", name, rate, "GB/s", share, base))
+    afresh = "plain pass, map made afresh"  # where head_norms begins too
+    rate, share = size / times.median("head_norms") / 1e9, 1 / times.ratio("head_norms", afresh)
+    rows.append(
+        Row("rate of head_norms, its map new", name, rate, "GB/s", share, f"rate of {afresh}")
+    )
     return rows
 
 
-def over_blocks(
+def over_tensors(
     tensors: list[StoredTensor],
     bytes_of: Callable[[str], np.ndarray],
     work: Callable[[np.ndarray], object],
 ) -> None:
-    """Does the work on every block of every tensor, the tensors dealt out over the cores."""
+    """Does the work on every tensor, dealt out over the cores."""
 
     def one(tensor: StoredTensor) -> None:
-        data = bytes_of(tensor.shard)[tensor.start : tensor.end]
-        for first in range(0, len(data), BLOCK):
-            work(data[first : first + BLOCK])
+        work(bytes_of(tensor.shard)[tensor.start : tensor.end])
 
     with ThreadPoolExecutor(CORES) as pool:
         list(pool.map(one, tensors))
 
 
-def add_up(block: np.ndarray) -> object:
-    return block.view("<u8").sum()
+def blockwise(work: Callable[[np.ndarray], object]) -> Callable[[np.ndarray], object]:
+    """The same, on blocks that stay in cache where the work needs room of its own."""
+
+    def on_blocks(data: np.ndarray) -> None:
+        for first in range(0, len(data), BLOCK):
+            work(data[first : first + BLOCK])
+
+    return on_blocks
+
+
+def add_up(data: np.ndarray) -> object:
+    return data.view("<u8").sum()
 
 
 def widened(block: np.ndarray) -> object:
