@@ -290,7 +290,20 @@ ROWS = torch.arange(6.0).view(2, 3)
     ],
 )
 def test_a_slip_is_named(right, answer, said):
-    assert said in find_slip(plain(right), plain(answer), None, "a size")
+    assert said in find_slip(plain(right), plain(answer), None, "bytes of a size")
+
+
+def test_units_of_bytes_are_named_only_where_bytes_are_asked_for():
+    ratio, near = 0.9, 0.9 * 1.0737
+    assert "GiB" in find_slip(ratio, near, None, "GiB of it")
+    assert "GiB" not in (find_slip(ratio, near, None, "the factor") or "")
+
+
+def test_a_misconception_that_answers_with_an_array_does_not_raise(monkeypatch):
+    odd = Wrong(lambda: 1, "one", also=lambda answer: np.array([True, False]))
+    module = SimpleNamespace(EXERCISES={"05.1": Exercise("a number", lambda: 2, [odd], "Two.")})
+    monkeypatch.setattr("olmo_explain.checking.import_module", lambda name: module)
+    assert oe.check("05.1", 7).message == "Two."
 
 
 @pytest.mark.parametrize(("right", "answer"), [(128, 77), ((2, 3), (5, 7)), ({"a"}, {"b"})])

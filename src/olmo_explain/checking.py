@@ -114,7 +114,7 @@ def check(exercise: str, answer: Any) -> Feedback:
     for misconception in found.wrong:
         value = plain(_value(misconception.value))
         if _tried(same, value, given, found.tolerance) or (
-            misconception.also and not _is_huge(given) and _tried(misconception.also, given)
+            misconception.also and not _is_huge(given) and _tried(_holds, misconception.also, given)
         ):
             return Feedback(name, "wrong", misconception.message)
     slip = _tried(find_slip, right, given, found.tolerance, found.question)
@@ -159,6 +159,10 @@ def _is_huge(answer: Any) -> bool:
 @cache
 def _value(compute: Callable[[], Any]) -> Any:
     return compute()
+
+
+def _holds(predicate: Callable[[Any], Any], answer: Any) -> bool:
+    return bool(predicate(answer))
 
 
 def _tried(function: Callable[..., Any], *args: Any, otherwise: Any = None) -> Any:

@@ -4,6 +4,7 @@ Each is looked for when an answer is neither right nor one of the exercise's own
 """
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,14 +16,18 @@ FACTORS = [
     (2, "One multiply-accumulate is two FLOPs, a number in bfloat16 has two bytes, and some things "
         "come in pairs, as keys and values do"),
     (4, "A float32 has four bytes, and in one layer of four attention is full"),
-    (8, "A byte has eight bits"),
     (100, "A share of one half is 0.5, and 50 in per cent"),
+    *((base**power, "Which unit is asked for: one, or thousands, millions, billions of it?")
+      for base in (1000, 1024) for power in (1, 2, 3)),
+]  # fmt: skip
+UNITS = [
+    (8, "A byte has eight bits"),
     (1024 / 1000, "A kB is 1000 bytes, a KiB is 1024"),
     ((1024 / 1000) ** 2, "A MB is 1000² bytes, a MiB is 1024²"),
     ((1024 / 1000) ** 3, "A GB is 1000³ bytes, a GiB is 1024³"),
-    *((base**power, "Which unit is asked for: bytes, or thousands, millions, billions of them?")
-      for base in (1000, 1024) for power in (1, 2, 3)),
-]  # fmt: skip
+]
+"""Said only where the question speaks of bytes: any ratio is near some power of 1.024."""
+BYTES = re.compile(r"\b(bytes?|[kKMG]i?B)\b")
 EXACT = 1e-9  # a factor of a whole number is just that factor
 ROUNDED = 0.05
 
@@ -52,7 +57,7 @@ def _slips(right: Any, answer: Any, tolerance: float | None, asked: str) -> Iter
     if is_array(right):
         yield from _in_arrays(right, answer, tolerance, asked)
     elif is_number(right) and is_number(answer):
-        yield from _in_numbers(right, answer)
+        yield from _in_numbers(right, answer, asked)
     elif isinstance(right, tuple) and isinstance(answer, tuple):
         yield from _in_tuples(right, answer, tolerance)
     elif isinstance(right, frozenset) and isinstance(answer, tuple | frozenset | str):
@@ -63,7 +68,7 @@ def _slips(right: Any, answer: Any, tolerance: float | None, asked: str) -> Iter
         yield f"That is {_given(answer)}. {_kind(right)} is asked for: {asked}."
 
 
-def _in_numbers(right: float, answer: float) -> Iterator[str]:
+def _in_numbers(right: float, answer: float, asked: str) -> Iterator[str]:
     if not _finite(answer):
         yield "That is no finite number. Was something divided by zero, or taken from `-inf`?"
         return
@@ -76,7 +81,8 @@ def _in_numbers(right: float, answer: float) -> Iterator[str]:
         yield "Close, but this is a count: compute it, and do not round."
     if abs(right) > 2 and abs(answer - right) == 1:
         yield "Off by one. Count from 0, or an end too many or too few?"
-    for factor, why in FACTORS:
+    of_bytes = BYTES.search(asked)
+    for factor, why in FACTORS + (UNITS if of_bytes else []):
         for size, word in ((factor, "large"), (1 / factor, "small")):
             if right and close(answer, right * size, exact):
                 yield f"Too {word}, by a factor of {factor:,.5g}. {why}."

@@ -32,18 +32,19 @@ def _after_q_proj() -> str:
     return paths[at + 1].rpartition(".")[2]
 
 
-def _largest_share(power: float, masked: bool = True) -> float:
-    """Mean over heads and queries of the largest share, scores multiplied by a power of Dh."""
+def _largest_share(power: float, masked: bool = True, head: int | None = None) -> float:
+    """Mean over queries, of all heads or one, of the largest share; scores times a power of Dh."""
     real = _real()
     scores = real[LAYER, "scores"] * TINY.head_dim**power
     mask = real[LAYER, "mask"] if masked else 0
-    return (scores + mask).softmax(-1).max(-1).values.mean().item()
+    largest = (scores + mask).softmax(-1).max(-1).values  # (B, H, T)
+    return (largest if head is None else largest[:, head]).mean().item()
 
 
 def _written() -> Any:
     from olmo_explain.interventions import head_contributions
 
-    return head_contributions(tiny()[0], tiny_ids(PROMPT), LAYER)[0, -1]  # (H, D)
+    return head_contributions(tiny()[0], tiny_ids(PROMPT), LAYER)[0]  # (T, H, D)
 
 
 def _loud(head: int, normalised: bool = True) -> float:
@@ -101,6 +102,19 @@ EXERCISES = {
         right=_after_q_proj,
         wrong=[
             Wrong(
+                lambda: f"model.layers.{LAYER}.self_attn.{_after_q_proj()}",
+                "That is the one, by its whole path. Answer with the last part of it alone.",
+                also=lambda answer: _after_q_proj() in answer.split("."),
+            ),
+            Wrong(
+                lambda: "Olmo3RMSNorm",
+                "That is its type, which four modules of a layer share. Which of them is it?",
+            ),
+            Wrong(
+                lambda: "k_norm",
+                "That one follows `k_proj`. What follows `q_proj`?",
+            ),
+            Wrong(
                 lambda: "k_proj",
                 "That is the order of the report, and of our steps 1 to 4: all projections first. "
                 "The trace shows another.",
@@ -136,6 +150,14 @@ EXERCISES = {
                 "divided already: multiply to undo it.",
             ),
             Wrong(
+                lambda: _largest_share(1),
+                "That multiplies by `head_dim`. Scores were divided by its *square root*.",
+            ),
+            Wrong(
+                lambda: _largest_share(0.5, head=0),
+                "That is head 0 alone. The mean is over all heads and queries.",
+            ),
+            Wrong(
                 lambda: _largest_share(0.5, masked=False),
                 "That is without the mask: queries look at keys that come after them.",
             ),
@@ -146,7 +168,7 @@ EXERCISES = {
     ),
     "05.4": Exercise(
         question="how many numbers of the residual stream one head writes to",
-        right=lambda: int(_written()[0].count_nonzero()),
+        right=lambda: int(_written()[-1, 0].count_nonzero()),
         wrong=[
             Wrong(
                 lambda: TINY.head_dim,
@@ -154,8 +176,12 @@ EXERCISES = {
                 "them is then spread by a whole column of `o_proj`.",
             ),
             Wrong(
-                lambda: int(_written().count_nonzero()),
+                lambda: int(_written()[-1].count_nonzero()),
                 "That counts all heads of the layer. One head is asked for.",
+            ),
+            Wrong(
+                lambda: int(_written()[:, 0].count_nonzero()),
+                "That counts all positions. One position is asked for.",
             ),
         ],
         hint="`oe.head_contributions(model, ids, LAYER)` has axes batch, position, head, hidden: "
@@ -179,6 +205,11 @@ EXERCISES = {
             Wrong(
                 lambda: _loud(head=1, normalised=False),
                 "That is head 1 before the norm. Take head 0, after it.",
+            ),
+            Wrong(
+                lambda: 0.1,
+                "That would be so if head 1 were all of the length. The norm's divisor takes in "
+                "all heads, so the factor depends on how long the others are: measure it.",
             ),
             Wrong(
                 lambda: 1 / _loud(head=0),
