@@ -32,13 +32,12 @@ def _after_q_proj() -> str:
     return paths[at + 1].rpartition(".")[2]
 
 
-def _largest_share(power: float, masked: bool = True, head: int | None = None) -> float:
-    """Mean over queries, of all heads or one, of the largest share; scores times a power of Dh."""
+def _largest_share(power: float, masked: bool = True) -> float:
+    """Mean over heads and queries of the largest share, scores multiplied by a power of Dh."""
     real = _real()
     scores = real[LAYER, "scores"] * TINY.head_dim**power
     mask = real[LAYER, "mask"] if masked else 0
-    largest = (scores + mask).softmax(-1).max(-1).values  # (B, H, T)
-    return (largest if head is None else largest[:, head]).mean().item()
+    return (scores + mask).softmax(-1).max(-1).values.mean().item()
 
 
 def _written() -> Any:
@@ -152,10 +151,6 @@ EXERCISES = {
             Wrong(
                 lambda: _largest_share(1),
                 "That multiplies by `head_dim`. Scores were divided by its *square root*.",
-            ),
-            Wrong(
-                lambda: _largest_share(0.5, head=0),
-                "That is head 0 alone. The mean is over all heads and queries.",
             ),
             Wrong(
                 lambda: _largest_share(0.5, masked=False),
