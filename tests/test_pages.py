@@ -132,7 +132,9 @@ def test_search_works_in_a_book_that_is_only_files(book, page, words):
     expect(found.first).to_be_visible()
     found.first.click()
     page.wait_for_load_state()
-    assert words in page.locator("article").inner_text().lower()
+    # Also what a closed hint hides. The search goes by stems, and the words may stand apart.
+    text = page.locator("article").text_content().lower()
+    assert all(word[:5] in text for word in words.split("-")), words
     assert not faults, "\n".join(faults)
 
 
