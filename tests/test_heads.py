@@ -18,6 +18,7 @@ import psutil
 import pytest
 import torch
 from checkpoints import write_random, write_sparse_7b
+from terminals import read_all
 
 from olmo_explain.checkpoint import Checkpoint
 from olmo_explain.cli import main
@@ -197,7 +198,7 @@ def test_memory_of_all_heads_at_7b_width_is_bounded_and_a_terminal_sees_a_bar(tm
     )
     os.close(its_end)
     shown, peak = bytearray(), 0
-    reader = threading.Thread(target=_read_all, args=(terminal, shown), daemon=True)
+    reader = threading.Thread(target=read_all, args=(terminal, shown), daemon=True)
     reader.start()
     while process.poll() is None:
         try:
@@ -210,14 +211,6 @@ def test_memory_of_all_heads_at_7b_width_is_bounded_and_a_terminal_sees_a_bar(tm
     assert 20e6 < peak < 250e6, peak
     reader.join(5)
     assert b"attention weights" in shown and b"1.1 GB" in shown
-
-
-def _read_all(terminal: int, shown: bytearray) -> None:
-    try:
-        while some := os.read(terminal, 2**12):
-            shown += some
-    except OSError:  # the terminal's other end is closed
-        pass
 
 
 # -- the commands ---------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from checkpoints import (
 )
 from random_olmo import yarn
 from servers import FileServer, HubServer, running
+from terminals import read_all
 
 from olmo_explain.claims import ALL_CLAIMS, SECTIONS, evidence
 from olmo_explain.claims.configuration import RECORDED_NORMS as NORM_CLAIMS
@@ -219,20 +220,12 @@ def test_a_terminal_is_told_what_takes_so_long_and_stdout_is_json(tmp_path):
     )
     os.close(its_end)
     shown = bytearray()
-    reader = threading.Thread(target=_read_all, args=(terminal, shown), daemon=True)
+    reader = threading.Thread(target=read_all, args=(terminal, shown), daemon=True)
     reader.start()
     assert json.loads(process.stdout.read())["model"] == str(tmp_path)
     assert process.wait() == 0
     reader.join(5)
     assert b"Building the modules of olmo3-7b" in shown  # importing torch takes more than a second
-
-
-def _read_all(terminal: int, shown: bytearray) -> None:
-    try:
-        while some := os.read(terminal, 2**12):
-            shown += some
-    except OSError:  # the terminal's other end is closed
-        pass
 
 
 def test_a_wrong_name_does_not_wait_for_torch():
