@@ -2,9 +2,9 @@
 
     python -m benchmarks [--only NAME] [--quick] [--seven-b DIRECTORY] [--html _build/html]
 
-A whole run takes about ten minutes on two quiet cores; it writes benchmarks/results/ and the
-section of README.md that quotes them. With --only or --quick the JSON goes to build/bench.json, and
-nothing that is quoted changes.
+A whole run takes about a quarter of an hour on two quiet cores; it writes benchmarks/results/ and
+the section of README.md that quotes them. With --only or --quick the JSON goes to build/bench.json,
+and nothing that is quoted changes.
 """
 
 import argparse

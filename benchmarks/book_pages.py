@@ -15,13 +15,15 @@ def measure(plan: Plan) -> Subject:
     from benchmarks import pages
 
     tell("pages")
-    measured = pages.measure(plan.html)
+    rounds = plan.rounds
+    measured = pages.measure(plan.html, rounds)
     for page in measured:
-        subject.rows.append(Row("transferred", page["page"], page["bytes_transferred"], "bytes"))
-        subject.rows.append(Row("ready", page["page"], page["ready_seconds"], "s"))
+        name, size, ready = page["page"], page["bytes_transferred"], page["ready_seconds"]
+        subject.rows.append(Row("transferred", name, size, "bytes", rounds=rounds))
+        subject.rows.append(Row("ready", name, ready, "s", rounds=rounds))
         if (seconds := page["key_to_frame_seconds"]) is not None:
-            row = Row("key to frame", page["page"], 1e3 * seconds, "ms", rounds=pages.KEYS)
-            subject.rows.append(row)
+            keys = rounds * pages.KEYS
+            subject.rows.append(Row("key to frame", name, 1e3 * seconds, "ms", rounds=keys))
     for what, key, scale, unit in (
         ("transferred", "bytes_transferred", 1, "bytes"),
         ("ready", "ready_seconds", 1, "s"),

@@ -4,7 +4,8 @@
 
 The pages are served on this machine as GitHub Pages serves them (gzip for text, the rest as it is)
 and opened in Chromium with an empty cache and a processor slowed down four times, as Lighthouse
-does for its phone; the network is not slowed down.
+does for its phone; the network is not slowed down. One load says little: each page is opened once a
+round, and the figures are the medians.
 """
 
 import functools
@@ -16,13 +17,14 @@ import shutil
 import statistics
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from mimetypes import guess_type
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+ROUNDS = 5
 SLOWER = 4
 KEYS = 20
 CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
@@ -101,12 +103,12 @@ def serve(html: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def measure(html: Path) -> list[dict]:
-    """For each page of the book at `html`, in order of address:
+def measure(html: Path, rounds: int = ROUNDS) -> list[dict]:
+    """For each page of the book at `html`, in order of address, medians of so many loads:
 
     `page`; `bytes_transferred`, as they travelled, headers included; `ready_seconds` until it is
     read and its explorers are drawn, and `formulas_seconds` until its formulas are too;
-    `key_to_frame_seconds`, the median of twenty keys on the first slider, None without explorer.
+    `key_to_frame_seconds`, of twenty keys a load on the first slider, None without explorer.
     """
     from playwright.sync_api import sync_playwright
 
@@ -116,9 +118,19 @@ def measure(html: Path) -> list[dict]:
     executable = os.environ.get("CHROMIUM") or shutil.which("chromium")
     with serve(html) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=list(CHROMIUM))
-        measured = [_measure(browser, address, page) for page in pages]
+        loads = [[_load(browser, address, page) for page in pages] for _ in range(rounds)]
         browser.close()
-    return measured
+    return [
+        {"page": page.as_posix()} | _medians(of_page)
+        for page, of_page in zip(pages, zip(*loads, strict=True), strict=True)
+    ]
+
+
+def _medians(loads: Sequence[dict]) -> dict:
+    return {
+        key: None if value is None else statistics.median_low(load[key] for load in loads)
+        for key, value in loads[0].items()
+    }
 
 
 def transferred(page) -> list[int]:
@@ -131,7 +143,7 @@ def transferred(page) -> list[int]:
     return sizes
 
 
-def _measure(browser, address: str, name: Path) -> dict:
+def _load(browser, address: str, name: Path) -> dict:
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
     sizes = transferred(page)
@@ -144,7 +156,6 @@ def _measure(browser, address: str, name: Path) -> dict:
     answer = _key_to_frame(page)
     context.close()
     return {
-        "page": name.as_posix(),
         "bytes_transferred": int(sum(sizes)),
         "ready_seconds": round(ready / 1000, 3),
         "formulas_seconds": round(formulas / 1000, 3),

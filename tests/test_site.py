@@ -1,6 +1,9 @@
-"""The book's own Sphinx extensions, on small examples: terms, citations, icons, descriptions."""
+"""The book's own Sphinx extensions, on small examples: terms, citations, icons, the sitemap."""
 
 import importlib
+import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -92,3 +95,22 @@ def test_a_description_is_made_of_whole_sentences():
     )
     assert first_sentences(page, 200) == "One layer’s steps. A second &amp; longer one."
     assert first_sentences(page, 30) == "One layer’s steps."
+
+
+def test_a_second_build_keeps_unchanged_pages_in_the_sitemap(tmp_path):
+    (tmp_path / "conf.py").write_text(
+        'extensions = ["sphinx_sitemap", "whole_sitemap"]\n'
+        'html_baseurl = "https://a.b/"\nsitemap_url_scheme = "{link}"\n'
+    )
+    (tmp_path / "index.rst").write_text("Home\n====\n\n.. toctree::\n\n   folder/page\n")
+    (tmp_path / "folder").mkdir()
+    for text in ("Page\n====\n", "Page\n====\n\nChanged.\n"):
+        (tmp_path / "folder" / "page.rst").write_text(text)
+        subprocess.run(
+            [sys.executable, "-m", "sphinx", "-q", tmp_path, tmp_path / "html"],
+            check=True,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "book" / "_ext")},
+        )
+        sitemap = (tmp_path / "html" / "sitemap.xml").read_text(encoding="utf-8")
+        listed = re.findall("<loc>([^<]+)</loc>", sitemap)
+        assert listed == ["https://a.b/folder/page.html", "https://a.b/index.html"]
