@@ -52,31 +52,37 @@ class OperatorWatch(TorchDispatchMode):
 
     def __init__(self, model: nn.Module, running: list[str | None]):
         super().__init__()
-        self.seen: list[Operator] = []
+        self._noted: list[tuple[OpOverload, str, tuple[str, ...], tuple[int, ...] | None]] = []
         self._running = running
         self._weights = _WeightsByStorage(model)
-        self._kinds: dict[OpOverload, tuple[str, bool]] = {}
 
     def __torch_dispatch__(
         self, func: OpOverload, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
-        result = func(*args, **kwargs) if kwargs else func(*args)
+        # `_op` is all that a call of the overload comes to.
+        result = func._op(*args, **kwargs) if kwargs else func._op(*args)
         if self._running and (path := self._running[-1]) is not None:
-            op, is_view = self._kinds.get(func) or self._learn(func)
-            weights = self._weights.among((args, kwargs) if kwargs else args)
+            weights = self._weights.among((args, kwargs)) if kwargs else self._weights.among(args)
             first = result if isinstance(result, Tensor) else first_tensor(result)
-            shape = None if first is None else tuple(first.shape)
-            self.seen.append(Operator(len(self.seen), op, path, weights, shape, is_view))
+            self._noted.append((func, path, weights, None if first is None else first.shape))
         return result
+
+    @property
+    def seen(self) -> list[Operator]:
+        """All that were written down, in order."""
+        kinds = {func: (str(func), _is_view(func)) for func in {noted[0] for noted in self._noted}}
+        return [
+            Operator(index, kinds[func][0], path, weights, shape and tuple(shape), kinds[func][1])
+            for index, (func, path, weights, shape) in enumerate(self._noted)
+        ]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False  # nothing is compiled here, and the guard against it takes its time
 
-    def _learn(self, func: OpOverload) -> tuple[str, bool]:
-        op = str(func)
-        kind = self._kinds[func] = (op, func.is_view or op in SHARES_UNSAID)
-        return kind
+
+def _is_view(func: OpOverload) -> bool:
+    return func.is_view or str(func) in SHARES_UNSAID
 
 
 class _WeightsByStorage:
@@ -98,9 +104,14 @@ class _WeightsByStorage:
     def among(self, arguments: Iterable[Any]) -> tuple[str, ...]:
         """The parameters of which some tensor is a part, in order, each once."""
         found: tuple[str, ...] = ()
+        parts = self._parts
         for value in arguments:
             if isinstance(value, Tensor):
-                if (storage := _storage(value)) in self._parts:
+                try:  # as `_storage`, without the time of a call
+                    storage = value.untyped_storage()._cdata
+                except (NotImplementedError, RuntimeError):
+                    continue
+                if storage in parts:
                     found += self._touched(storage, *_extent(value))
             elif isinstance(value, (list, tuple, dict)):
                 found += self.among(value.values() if isinstance(value, dict) else value)
