@@ -53,7 +53,8 @@ def same(right: Any, answer: Any, tolerance: float | None = None) -> bool:
     if is_array(right):
         return is_array(answer) and _same_arrays(right, answer, tolerance)
     if is_array(answer):
-        if len(answer.shape) != 1 or not isinstance(right, tuple) or len(answer) != len(right):
+        listed = isinstance(right, tuple | frozenset) and len(answer.shape) == 1
+        if not listed or (isinstance(right, tuple) and len(answer) != len(right)):
             return False
         answer = plain(answer.tolist())
     match right:

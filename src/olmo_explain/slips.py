@@ -6,16 +6,14 @@ Each is looked for when an answer is neither right nor one of the exercise's own
 import math
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
-from olmo_explain.answers import close, is_array, is_number, is_scalar, numbers, same
+from olmo_explain.answers import close, is_array, is_number, is_scalar, numbers, plain, same
 
 FACTORS = [
-    (2, "One multiply-accumulate is two FLOPs, a number in bfloat16 has two bytes, and some things "
-        "come in pairs, as keys and values do"),
-    (4, "A float32 has four bytes, and in one layer of four attention is full"),
     (100, "A share of one half is 0.5, and 50 in per cent"),
     *((base**power, "Which unit is asked for: one, or thousands, millions, billions of it?")
       for base in (1000, 1024) for power in (1, 2, 3)),
@@ -27,9 +25,15 @@ UNITS = [
     ((1024 / 1000) ** 3, "A GB is 1000³ bytes, a GiB is 1024³"),
 ]
 """Said only where the question speaks of bytes: any ratio is near some power of 1.024."""
+COUNTS = [
+    (2, "One multiply-accumulate is two FLOPs, a number in bfloat16 has two bytes, and some things "
+        "come in pairs, as keys and values do"),
+    (4, "A float32 has four bytes, and in one layer of four attention is full"),
+]  # fmt: skip
+"""Said only of counts, which a whole number answers, and of bytes."""
 BYTES = re.compile(r"\b(bytes?|[kKMG]i?B)\b")
 EXACT = 1e-9  # a factor of a whole number is just that factor
-ROUNDED = 0.05
+NEAR = 0.05
 
 
 def find_slip(right: Any, answer: Any, tolerance: float | None, asked: str) -> str | None:
@@ -51,6 +55,8 @@ def _slips(right: Any, answer: Any, tolerance: float | None, asked: str) -> Iter
         yield f"That is text, in quotes. {_kind(right)} is asked for: {asked}."
     if isinstance(answer, bool) and not isinstance(right, bool):
         yield f"That is {answer}. {_kind(right)} is asked for: {asked}."
+    if is_array(answer) and isinstance(right, tuple) and len(answer.shape) == 1:
+        answer = plain(answer.tolist())
     if is_array(answer) and not is_array(right):
         what = "its `.shape`, if a shape is asked for" if isinstance(right, tuple) else "that"
         yield f"That is a whole tensor. {_kind(right)} is asked for ({asked}): answer with {what}."
@@ -81,15 +87,25 @@ def _in_numbers(right: float, answer: float, asked: str) -> Iterator[str]:
         yield "Close, but this is a count: compute it, and do not round."
     if abs(right) > 2 and abs(answer - right) == 1:
         yield "Off by one. Count from 0, or an end too many or too few?"
-    of_bytes = BYTES.search(asked)
-    for factor, why in FACTORS + (UNITS if of_bytes else []):
-        for size, word in ((factor, "large"), (1 / factor, "small")):
-            if right and close(answer, right * size, exact):
-                yield f"Too {word}, by a factor of {factor:,.5g}. {why}."
     if right and close(answer * right, 1, exact):
         yield "Upside down: divide the other way round."
-    if isinstance(right, float) and close(answer, right, ROUNDED):
-        yield "Close, but rounded too far: answer with the computed number."
+    of_bytes = BYTES.search(asked)
+    counts = COUNTS if of_bytes or isinstance(right, int) else [(2, ""), (4, "")]
+    for factor, why in counts + FACTORS + (UNITS if of_bytes else []):
+        for size, word in ((factor, "large"), (1 / factor, "small")):
+            if right and close(answer, right * size, exact):
+                stop = "" if not why or why.endswith("?") else "."
+                yield f"Too {word}, by a factor of {factor:,.5g}. {why}{stop}".rstrip()
+    if isinstance(right, float) and close(answer, right, NEAR):
+        if _rounded(right, answer):
+            yield "Close, but rounded too far: answer with the computed number."
+        yield "Near, but not it. Did you take other rows, heads or positions, or leave a term out?"
+
+
+def _rounded(right: float, answer: float) -> bool:
+    """Whether the answer is the right one to as many digits as it has."""
+    digits = -Decimal(repr(float(answer))).normalize().as_tuple().exponent
+    return round(right, digits) == answer
 
 
 def _in_tuples(right: tuple, answer: tuple, tolerance: float | None) -> Iterator[str]:
@@ -187,7 +203,7 @@ def _kind(right: Any) -> str:
         case str():
             return "A name, in quotes,"
         case frozenset():
-            return "A set of names"
+            return "A set"
         case dict():
             return "A dict"
     return "A tuple of values"

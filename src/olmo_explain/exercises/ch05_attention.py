@@ -32,12 +32,16 @@ def _after_q_proj() -> str:
     return paths[at + 1].rpartition(".")[2]
 
 
+def _largest_shares(factor: float, masked: bool = True) -> Any:
+    """The largest share of each query in each head, scores multiplied by a factor."""
+    real = _real()
+    mask = real[LAYER, "mask"] if masked else 0
+    return (real[LAYER, "scores"] * factor + mask).softmax(-1).max(-1).values
+
+
 def _largest_share(power: float, masked: bool = True) -> float:
     """Mean over heads and queries of the largest share, scores multiplied by a power of Dh."""
-    real = _real()
-    scores = real[LAYER, "scores"] * TINY.head_dim**power
-    mask = real[LAYER, "mask"] if masked else 0
-    return (scores + mask).softmax(-1).max(-1).values.mean().item()
+    return _largest_shares(TINY.head_dim**power, masked).mean().item()
 
 
 def _written() -> Any:
@@ -46,19 +50,19 @@ def _written() -> Any:
     return head_contributions(tiny()[0], tiny_ids(PROMPT), LAYER)[0]  # (T, H, D)
 
 
-def _loud(head: int, normalised: bool = True) -> float:
-    """A head's query at the last position: its length with head 1's rows × 10, over that before."""
+def _loud(head: int, normalised: bool = True, at: Any = -1) -> float:
+    """A head's query at some positions: its length with head 1's rows × 10, over that before."""
     from olmo_explain.reference import rms_norm
 
     size = TINY.head_dim
-    before = _real()[LAYER, "q_proj"][0, -1]  # (H·Dh,)
+    before = _real()[LAYER, "q_proj"][0, at]  # (…, H·Dh)
     after = before.clone()
-    after[size : 2 * size] *= 10
+    after[..., size : 2 * size] *= 10
     if normalised:
         gains = tiny()[0].model.layers[LAYER].self_attn.q_norm.weight.detach()
         eps = TINY.rms_norm_eps
         before, after = rms_norm(before, gains, eps), rms_norm(after, gains, eps)
-    own = slice(head * size, (head + 1) * size)
+    own = (..., slice(head * size, (head + 1) * size))
     return (after[own].norm() / before[own].norm()).item()
 
 
@@ -156,6 +160,15 @@ EXERCISES = {
                 lambda: _largest_share(0.5, masked=False),
                 "That is without the mask: queries look at keys that come after them.",
             ),
+            Wrong(
+                lambda: _largest_shares(TINY.head_dim**0.5).max().item(),
+                "That is the largest of all. Take the largest share of each query, then the mean "
+                "over queries and heads.",
+            ),
+            Wrong(
+                lambda: _largest_shares(TINY.hidden_size**0.5).mean().item(),
+                "You multiplied by √`hidden_size`. Scores were divided by √`head_dim`.",
+            ),
         ],
         hint="Undo the division, add the mask, take the softmax over keys; then the largest of "
         "each row, and the mean of those.",
@@ -205,6 +218,10 @@ EXERCISES = {
                 lambda: 0.1,
                 "That would be so if head 1 were all of the length. The norm's divisor takes in "
                 "all heads, so the factor depends on how long the others are: measure it.",
+            ),
+            Wrong(
+                lambda: _loud(head=0, at=slice(None)),
+                "That is over all positions. The last one alone is asked for.",
             ),
             Wrong(
                 lambda: 1 / _loud(head=0),

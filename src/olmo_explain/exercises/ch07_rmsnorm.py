@@ -100,7 +100,12 @@ EXERCISES = {
                 lambda: "resid_pre",
                 "That is what attention reads, and OLMo has no norm there. This norm stands behind "
                 "attention: it normalises what attention writes.",
-                also=lambda name: name in ("q_proj", "k_proj", "v_proj", "q_norm", "k_norm"),
+            ),
+            Wrong(
+                lambda: "q_norm",
+                "That is computed inside attention, before this norm: nothing there has changed. "
+                "The norm works on what attention writes.",
+                also=lambda name: name in ("q_proj", "k_proj", "v_proj", "k_norm"),
             ),
             Wrong(
                 lambda: "post_attention_layernorm",

@@ -197,6 +197,10 @@ EXERCISES = {
                 "times as large.",
                 also=lambda factor: same(2 / math.sqrt(5 / 4), factor),
             ),
+            Wrong(
+                lambda: _grown() / 2,
+                "That is the factor of the other three heads, which only share the divisor.",
+            ),
         ],
         hint="Write the mean square before and after: one head of four has numbers twice as large, "
         "so squares four times as large.",

@@ -50,8 +50,10 @@ function picturePanel(model) {
         return [...(value < 0 ? [217, 119, 43] : [18, 150, 130]), strength];
       });
       title.textContent = heads > 1 ? `${about.name}, head ${model.get("head")}` : about.name;
-      note.textContent = `From ${low.toPrecision(4)} to ${high.toPrecision(4)}. Orange below zero, ` +
-        `green above${seen.length < values.length ? "; grey: hidden by the mask" : ""}.`;
+      const keys = about.axes.at(-1) === "T" ? " A row is a query, a column a key." : "";
+      note.textContent = (low === high ? `${low} where keys are seen` :
+        `From ${low.toPrecision(4)} to ${high.toPrecision(4)}. Orange below zero, green above`) +
+        `${seen.length < values.length ? "; grey: hidden by the mask" : ""}.${keys}`;
       canvas.ariaLabel = `${about.name}: ${tokens} tokens by ${numbers} numbers. ${note.textContent}`;
       painted = key;
     }
