@@ -5,7 +5,7 @@
 // the page is heard in the page and goes no further: there is nobody behind `save_changes`.
 //
 // In the page's head, behind the saved state and not deferred, it imports the modules while the rest of
-// the page is read: on a slow processor an explorer is there a fifth sooner.
+// the page is read, after its first frame: on a slow processor an explorer is there a fifth sooner.
 
 (() => {
   "use strict";
@@ -78,10 +78,14 @@
 
   const saved = Object.assign({}, ...scripts(STATE).map((node) => JSON.parse(node.textContent).state));
   const awake = new Map();
-  for (const [id, widget] of Object.entries(saved)) {
-    if (!widget.state._esm) continue; // a layout
-    awake.set(id, awaken(widget));
-    awake.get(id).catch(() => {}); // said where it would be drawn
+
+  function awakenAll() {
+    if (awake.size) return;
+    for (const [id, widget] of Object.entries(saved)) {
+      if (!widget.state._esm) continue; // a layout
+      awake.set(id, awaken(widget));
+      awake.get(id).catch(() => {}); // said where it would be drawn
+    }
   }
 
   function draw(script) {
@@ -98,7 +102,13 @@
   }
 
   // Once the page is read, and before the deferred scripts run, which DOMContentLoaded waits for.
-  const drawAll = () => scripts(VIEW).forEach(draw);
+  const drawAll = () => {
+    awakenAll();
+    scripts(VIEW).forEach(draw);
+  };
   if (document.readyState !== "loading") drawAll();
-  else document.addEventListener("readystatechange", drawAll, { once: true });
+  else {
+    requestAnimationFrame(() => setTimeout(awakenAll));
+    document.addEventListener("readystatechange", drawAll, { once: true });
+  }
 })();
