@@ -1,6 +1,6 @@
 """The sitemap names every page of the book.
 
-sphinx-sitemap 2.9.0 names what a build writes: after a second build, only the pages that had changed.
+sphinx-sitemap 2.9.0 names what a build writes: after a second build, only the pages that changed.
 """
 
 from sphinx.application import Sphinx

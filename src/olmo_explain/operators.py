@@ -64,7 +64,8 @@ class OperatorWatch(TorchDispatchMode):
         if self._running and (path := self._running[-1]) is not None:
             weights = self._weights.among((args, kwargs)) if kwargs else self._weights.among(args)
             first = result if isinstance(result, Tensor) else first_tensor(result)
-            self._noted.append((func, path, weights, None if first is None else first.shape))
+            shape = None if first is None else tuple(first.shape)
+            self._noted.append((func, path, weights, shape))
         return result
 
     @property
@@ -72,7 +73,7 @@ class OperatorWatch(TorchDispatchMode):
         """All that were written down, in order."""
         kinds = {func: (str(func), _is_view(func)) for func in {noted[0] for noted in self._noted}}
         return [
-            Operator(index, kinds[func][0], path, weights, shape and tuple(shape), kinds[func][1])
+            Operator(index, kinds[func][0], path, weights, shape, kinds[func][1])
             for index, (func, path, weights, shape) in enumerate(self._noted)
         ]
 
@@ -107,11 +108,7 @@ class _WeightsByStorage:
         parts = self._parts
         for value in arguments:
             if isinstance(value, Tensor):
-                try:  # as `_storage`, without the time of a call
-                    storage = value.untyped_storage()._cdata
-                except (NotImplementedError, RuntimeError):
-                    continue
-                if storage in parts:
+                if (storage := _storage(value)) in parts:
                     found += self._touched(storage, *_extent(value))
             elif isinstance(value, (list, tuple, dict)):
                 found += self.among(value.values() if isinstance(value, dict) else value)

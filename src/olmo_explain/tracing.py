@@ -19,6 +19,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+)
 from torch.utils.hooks import RemovableHandle
 
 from olmo_explain.ids import as_ids
@@ -138,10 +142,11 @@ def _readable(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tu
 class _Watched:
     """What is known of a module before it runs."""
 
-    __slots__ = ("in_features", "is_table", "path", "type", "weight")
+    __slots__ = ("in_features", "is_table", "path", "type", "weight", "works")
 
     def __init__(self, path: str, module: nn.Module):
         self.path, self.type = path, type(module).__name__
+        self.works = _does_work_itself(module)
         own = next((name for name, p in module._parameters.items() if p is not None), None)
         self.weight = f"{path}.{own}" if path and own else own
         self.is_table = isinstance(module, nn.Embedding)
@@ -149,9 +154,11 @@ class _Watched:
 
 
 class _Recorder:
-    """A hook on each module that does work itself; with `ops` also on those that call others.
+    """One hook for all modules; with `ops` one more, which says what begins.
 
-    A small model makes a hundred calls in a few milliseconds, so little is done for each.
+    A small model makes a hundred calls in a few milliseconds: a hook for each module would take
+    longer to put on and off than all that is done here for its call. Torch's hook for all hears of
+    every module there is, so those of other models are passed over.
     """
 
     def __init__(self, model: nn.Module, ops: bool):
@@ -165,29 +172,26 @@ class _Recorder:
 
     def attach(self) -> None:
         for path, module in self.model.named_modules():
-            works = _does_work_itself(module)
-            if works or self.watch:
-                self.watched[module] = _Watched(path, module)
-                after = self._after if works else self._follow
-                self.handles.append(module.register_forward_hook(after, with_kwargs=True))
-                if self.watch:
-                    self.handles.append(module.register_forward_pre_hook(self._before))
+            self.watched[module] = _Watched(path, module)
+        self.handles.append(register_module_forward_hook(self._after, with_kwargs=True))
+        if self.watch:
+            self.handles.append(register_module_forward_pre_hook(self._before))
 
     def detach(self) -> None:
         for handle in self.handles:
             handle.remove()
 
     def _before(self, module: nn.Module, args: tuple) -> None:
-        self.running.append(self.watched[module].path)
-
-    def _follow(self, module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
-        """A module that works through others: what they do is theirs."""
-        self.running.pop()
+        if module in self.watched:
+            self.running.append(self.watched[module].path)
 
     def _after(self, module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
+        if (watched := self.watched.get(module)) is None:
+            return
         if self.watch:
             self.running.pop()
-        watched = self.watched[module]
+        if not watched.works:  # it works through other modules, and what they do is theirs
+            return
         inputs = (args, kwargs) if kwargs else args
         shapes = tuple([tuple(tensor.shape) for tensor in tensors_in(inputs)])
         result = first_tensor(output)

@@ -51,9 +51,10 @@ function picturePanel(model) {
       });
       title.textContent = heads > 1 ? `${about.name}, head ${model.get("head")}` : about.name;
       const keys = about.axes.at(-1) === "T" ? " A row is a query, a column a key." : "";
-      note.textContent = (low === high ? `${low} where keys are seen` :
-        `From ${low.toPrecision(4)} to ${high.toPrecision(4)}. Orange below zero, green above`) +
-        `${seen.length < values.length ? "; grey: hidden by the mask" : ""}.${keys}`;
+      const masked = seen.length < values.length;
+      const range = masked && low === high ? `${low} where a key is seen` :
+        `From ${low.toPrecision(4)} to ${high.toPrecision(4)}. Orange below zero, green above`;
+      note.textContent = `${range}${masked ? "; grey: hidden by the mask" : ""}.${keys}`;
       canvas.ariaLabel = `${about.name}: ${tokens} tokens by ${numbers} numbers. ${note.textContent}`;
       painted = key;
     }
