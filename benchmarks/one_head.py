@@ -37,7 +37,8 @@ def measure(plan: Plan) -> Subject:
 def checkpoint(plan: Plan) -> Iterator[tuple[Path, str]]:
     """The one that was given, or one of holes; and what to call it."""
     if plan.seven_b:
-        yield plan.seven_b, "7B, random weights"
+        random = "written_by" in _metadata(plan.seven_b)
+        yield plan.seven_b, "7B, random weights" if random else "the checkpoint that was given"
         return
     from tests.checkpoints import write_sparse_7b
 
@@ -45,6 +46,12 @@ def checkpoint(plan: Plan) -> Iterator[tuple[Path, str]]:
         layers = 1 if plan.quick else 32
         name = "7B of holes" if layers == 32 else "1 layer of the 7B, of holes"
         yield write_sparse_7b(Path(temporary), layers), name
+
+
+def _metadata(directory: Path) -> dict[str, str]:
+    """What its first shard says of itself: `random_checkpoint` signs what it writes."""
+    with safe_open(min(directory.glob("*.safetensors")), "numpy") as file:
+        return file.metadata() or {}
 
 
 def which(directory: Path) -> tuple[int, int]:

@@ -19,7 +19,8 @@ from tokenizers.pre_tokenizers import Whitespace
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from olmo_explain.claims import ALL_CLAIMS, SECTIONS, VERDICTS, Evidence, Subject, evidence
+from olmo_explain import doctor
+from olmo_explain.claims import ALL_CLAIMS, SECTIONS, VERDICTS, Evidence, Subject
 from olmo_explain.claims.access import literal_rms_norm
 from olmo_explain.claims.configuration import RECORDED_NORMS as NORM_CLAIMS
 from olmo_explain.claims.configuration import bf16_step, in_words, period
@@ -435,7 +436,7 @@ def test_a_model_of_another_shape_leaves_the_claims_to_the_published_config(tmp_
 
 def test_a_model_too_large_for_the_memory_does_not_run(tmp_path, monkeypatch):
     write_random(tmp_path)
-    monkeypatch.setattr(evidence, "_free_memory", lambda: 2**30)
+    monkeypatch.setattr(doctor, "free_memory_bytes", lambda: 2**30)
     found = Evidence(str(tmp_path))
     assert "bytes of memory to run, and 1,073,741,824 are free" in found.asked.too_large
     assert found.running.name == "tiny"

@@ -69,7 +69,7 @@ def test_the_bundled_model_is_verified_whole(healthy):
 
 
 def test_a_fault_is_exit_1_and_a_line_that_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(preflight, "MEMORY", 10**15)
+    monkeypatch.setattr(preflight, "NEEDED_MEMORY", 10**15)
     code, text = said()
     assert code == 1
     assert "failed" in text and "needed: 1000000.0 GB" in text and "Binder or Colab" in text
@@ -103,11 +103,25 @@ def test_a_browser_in_a_terminal_is_none(monkeypatch):
 def test_a_container_of_little_memory(monkeypatch, tmp_path):
     limit = tmp_path / "memory.max"
     limit.write_text(f"{10**9}\n")
-    monkeypatch.setattr(doctor, "CGROUP_LIMITS", (limit,))
+    monkeypatch.setattr(doctor, "CGROUP", tmp_path)
     memory = checks()["memory"]
     assert not memory.ok and memory.found == "1.0 GB"
     limit.write_text("max\n")
     assert checks()["memory"].ok
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_a_container_uses_is_not_free(monkeypatch, tmp_path, version):
+    """Its use counts pages of files that it may drop: those are free."""
+    monkeypatch.setattr(doctor, "CGROUP", tmp_path)
+    (tmp_path / "memory").mkdir()
+    limit, used, account = (tmp_path / name for name in doctor.CGROUP_FILES[2 - version])
+    limit.write_text("1000000\n")
+    used.write_text("900000\n")
+    account.write_text(f"anon 5\n{'total_' * (version == 1)}inactive_file 250000\n")
+    assert doctor.free_memory_bytes() == 350_000
+    limit.write_text("max\n")
+    assert doctor.free_memory_bytes() > 1_000_000
 
 
 def test_a_full_disk(monkeypatch):

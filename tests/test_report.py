@@ -29,7 +29,8 @@ from random_olmo import yarn
 from servers import FileServer, HubServer, running
 from terminals import read_all
 
-from olmo_explain.claims import ALL_CLAIMS, SECTIONS, evidence
+from olmo_explain import doctor
+from olmo_explain.claims import ALL_CLAIMS, SECTIONS, Subject
 from olmo_explain.claims.configuration import RECORDED_NORMS as NORM_CLAIMS
 from olmo_explain.cli import main
 from olmo_explain.heads import head_norms
@@ -276,7 +277,7 @@ def test_a_model_that_lost_its_yarn_is_a_problem_and_exit_1(tmp_path):
 
 
 def test_every_planted_norm_is_found_on_a_disk(planted, monkeypatch):
-    monkeypatch.setattr(evidence, "_free_memory", lambda: 2**30)
+    monkeypatch.setattr(doctor, "free_memory_bytes", lambda: 2**30)
     report = json.loads(run("report", str(planted), "--json").stdout)
     claims, configuration = claims_of(report), report["sections"]["configuration"]
     for projection, norm in RECORDED_NORMS.items():
@@ -310,8 +311,8 @@ def test_over_http_one_head_is_read_and_no_more(planted):
 
 
 def test_what_the_readme_says_of_the_real_weights(monkeypatch):
-    subject = evidence.Subject("olmo3-7b")
-    monkeypatch.setattr(evidence, "_free_memory", lambda: 0)
+    subject = Subject("olmo3-7b")
+    monkeypatch.setattr(doctor, "free_memory_bytes", lambda: 0)
     needed = int(re.search(r"needs ([\d,]+) bytes", subject.too_large)[1].replace(",", ""))
     attention = sum(
         2 * part.parameters * part.count

@@ -25,6 +25,7 @@ from olmo_explain.source import resolve
 from olmo_explain.terminal.options import (
     DEFAULT_LENGTH,
     DEFAULT_PROMPT,
+    MOST,
     REPORT_HELP,
     VERIFY_LENGTH,
     VERIFY_PROMPT,
@@ -78,7 +79,8 @@ def main() -> None:
     except Exception as error:
         if not _is_usage_error(error):
             raise
-        if os.environ.get("RANK", "0") != "0":  # torchrun started several, and the first says it
+        if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0":
+            # torchrun started several, and the first says it.
             from olmo_explain.processes import leave
 
             leave(2)
@@ -159,8 +161,8 @@ def trace(
 @app.command()
 def flops(
     model: Model,
-    seq: Annotated[int, typer.Option(min=1, help="Positions.")] = 64,
-    batch: Annotated[int, typer.Option(min=1, help="Sequences.")] = 1,
+    seq: Annotated[int, typer.Option(min=1, max=MOST, help="Positions.")] = 64,
+    batch: Annotated[int, typer.Option(min=1, max=MOST, help="Sequences.")] = 1,
     decode: Annotated[
         bool, typer.Option("--decode", help="One new position; the others are in the KV cache.")
     ] = False,
@@ -365,6 +367,11 @@ def _leave_pipe() -> None:
 
 
 class _Console(Console):
+    """Takes text as it is: a name may hold brackets, which rich would read as markup."""
+
+    def __init__(self) -> None:
+        super().__init__(markup=False)
+
     def on_broken_pipe(self) -> None:
         _leave_pipe()
 

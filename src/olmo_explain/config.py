@@ -28,7 +28,7 @@ REQUIRED = (
     "num_attention_heads",
     "max_position_embeddings",
 )
-OPTIONAL = {  # the types that JSON may give them; null stands for their default
+OPTIONAL = {  # the types that JSON may give them; null is as if they were not there
     "num_key_value_heads": int,
     "head_dim": int,
     "layer_types": list,
@@ -44,6 +44,7 @@ OPTIONAL = {  # the types that JSON may give them; null stands for their default
     "dtype": str,
     "torch_dtype": str,
 }
+THETA = {"olmo2": 10_000.0, "olmo3": 500_000.0}  # transformers' own, where config.json has none
 AS_PUBLISHED = "Take config.json as it was published with the checkpoint"
 
 
@@ -76,13 +77,17 @@ class Rope:
                 "Expected 'default' or 'yarn' in config.json",
             )
         factor = float(fields["factor"])
+        original = int(fields["original_max_position_embeddings"])
+        fast, slow = float(fields.get("beta_fast") or 32), float(fields.get("beta_slow") or 1)
+        if min(factor, original, fast, slow) <= 0:
+            raise ValueError("YaRN with a number that is not above 0")
         return cls(
             "yarn",
             theta,
             factor,
-            int(fields["original_max_position_embeddings"]),
-            float(fields.get("beta_fast") or 32),
-            float(fields.get("beta_slow") or 1),
+            original,
+            fast,
+            slow,
             float(fields.get("attention_factor") or 0.1 * math.log(factor) + 1),
         )
 
@@ -150,10 +155,12 @@ class OlmoConfig:
                 f"{name} describes model_type {model_type!r}, not an OLMo",
                 f"Expected one of {', '.join(MODEL_TYPES)}",
             )
-        if missing := [field for field in REQUIRED if not isinstance(fields.get(field), int)]:
+        if missing := [field for field in REQUIRED if type(fields.get(field)) is not int]:
             raise ConfigError(f"{name} has no whole number for {', '.join(missing)}", AS_PUBLISHED)
         for field, kind in OPTIONAL.items():
-            if not isinstance(value := fields.get(field), kind | None):
+            value = fields.get(field)
+            is_truth = isinstance(value, bool) and kind is not bool  # which Python takes for 0 or 1
+            if is_truth or not isinstance(value, kind | None):
                 raise ConfigError(f"{name} has {value!r} for {field}", AS_PUBLISHED)
         layers, heads = fields["num_hidden_layers"], fields["num_attention_heads"]
         layer_types = tuple(fields.get("layer_types") or _default_layer_types(model_type, layers))
@@ -195,10 +202,10 @@ class OlmoConfig:
                 len(self.layer_types) != self.num_hidden_layers
             ),
             "a layer type that is neither sliding_attention nor full_attention": (
-                not set(self.layer_types) <= {"sliding_attention", "full_attention"}
+                any(t not in ("sliding_attention", "full_attention") for t in self.layer_types)
             ),
-            "sliding layers but no sliding_window": (
-                "sliding_attention" in self.layer_types and not self.sliding_window
+            "sliding layers but no sliding_window of 1 or more": (
+                "sliding_attention" in self.layer_types and (self.sliding_window or 0) < 1
             ),
             f"{self.num_attention_heads} heads that do not divide among "
             f"{self.num_key_value_heads} key-value heads": (
@@ -328,7 +335,7 @@ def read_config(model: str | Source) -> OlmoConfig:
     name = f"{source.name}: config.json"
     try:
         fields = json.loads(source.read("config.json"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{name} is not JSON ({error})", "Download it again") from error
     if not isinstance(fields, dict):
         raise ConfigError(f"{name} holds no JSON object", "Download it again")
@@ -349,7 +356,7 @@ def _ropes(fields: Mapping[str, Any]) -> dict[LayerType, Rope]:
     """
     nested = fields.get("rope_parameters") or {}
     flat = fields.get("rope_scaling") or ({} if "full_attention" in nested else nested)
-    theta = fields.get("rope_theta") or flat.get("rope_theta") or 500_000.0
+    theta = fields.get("rope_theta") or flat.get("rope_theta") or THETA[fields["model_type"]]
     full = nested.get("full_attention") or flat
     sliding = nested.get("sliding_attention") or {}
     if fields["model_type"] == "olmo2":

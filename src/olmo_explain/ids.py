@@ -55,6 +55,9 @@ def _from_lists(given: Any) -> Tensor:
             "The prompts are not equally long",
             "Pad them, and give an attention_mask with 1 for a token and 0 for padding",
         )
+    for number in (number for row in rows for number in row):
+        if not -(2**63) <= number < 2**63:
+            raise OutOfRange(f"There is no token {number:.3g}", "No vocabulary is that large")
     return torch.tensor([list(row) for row in rows], dtype=torch.long)
 
 

@@ -24,11 +24,11 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils import logging
 
 from olmo_explain.checkpoint import Checkpoint
-from olmo_explain.config import OlmoConfig, read_config
-from olmo_explain.errors import CheckpointError, UsageError
+from olmo_explain.config import AS_PUBLISHED, OlmoConfig, read_config
+from olmo_explain.errors import CheckpointError, ConfigError, UsageError
 from olmo_explain.ids import as_ids
 from olmo_explain.rope_guard import REMEDIES, rope_regime
-from olmo_explain.source import HubSource, LocalSource, Source, resolve
+from olmo_explain.source import FileMissing, HubSource, LocalSource, Source, resolve
 from olmo_explain.waiting import is_seen, progress
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -97,7 +97,7 @@ def prompt_ids(
             "Give token ids instead, or only a length (--ids 5,6,7 or --prompt-length 2)",
         )
     if ids is None and prompt_length is not None:
-        ids = range(prompt_length)
+        ids = [number % model.config.vocab_size for number in range(prompt_length)]
     if ids is None:
         ids = tokenizer(prompt)["input_ids"]
     return as_ids(list(ids), model.config.vocab_size, model.device)
@@ -143,7 +143,7 @@ def _has_weights(source: Source) -> bool:
 def _pretrained(source: Source) -> tuple[str, dict[str, Any]]:
     """What `from_pretrained` wants to hear for this source."""
     if isinstance(source, HubSource):
-        return source.repository, {"revision": source.revision}
+        return source.repository, {"revision": source.commit}
     return str(source.directory), {"local_files_only": True}
 
 
@@ -152,10 +152,18 @@ def on_meta(
 ) -> PreTrainedModel:
     """The model without its weights: every shape and every call."""
     fields = json.loads(source.read("config.json"))
-    config = AutoConfig.for_model(**fields)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
-    return model
+    try:
+        config = AutoConfig.for_model(**fields)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(
+                config, dtype=dtype, attn_implementation=attention
+            )
+    except Exception as error:  # of many types, by the field that is wrong
+        raise ConfigError(
+            f"{source.name}: transformers cannot build a model from config.json "
+            f"({type(error).__name__}: {_first_line(error)})",
+            AS_PUBLISHED,
+        ) from error
 
 
 def _guarded(model: PreTrainedModel, config: OlmoConfig) -> PreTrainedModel:
@@ -169,12 +177,14 @@ def _tokenizer(source: Source, where: str, options: dict[str, Any]) -> Any | Non
     try:
         return AutoTokenizer.from_pretrained(where, **options)
     except Exception as error:  # the tokenizers library raises no narrower one
-        if isinstance(source, LocalSource) and (source.directory / "tokenizer.json").is_file():
-            raise CheckpointError(
-                f"{source.name}: tokenizer.json cannot be read ({_first_line(error)})",
-                "Download it again",
-            ) from error
-        return None  # a checkpoint may come without one
+        try:
+            source.read("tokenizer.json")
+        except FileMissing:
+            return None  # a checkpoint may come without one
+        raise CheckpointError(
+            f"{source.name}: tokenizer.json cannot be read ({_first_line(error)})",
+            "Download it again",
+        ) from error
 
 
 def _dtype(dtype: torch.dtype | str) -> torch.dtype:

@@ -17,11 +17,10 @@ from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 from typing import Any
 
-import psutil
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from olmo_explain.doctor import memory_bytes
+from olmo_explain.doctor import NEEDED_MEMORY, free_memory_bytes, memory_bytes
 
 PACKAGE = "olmo-explain"
 INSTALL = (
@@ -35,8 +34,7 @@ FRONT_ENDS = {
 }
 """A folder of JupyterLab's extensions, and the package that puts it there."""
 
-MEMORY = 2 * 10**9  # bytes; the least that Binder gives, and more than any chapter's peak
-SPARE_MEMORY = 15 * 10**8  # bytes; no chapter may take more (scripts/notebook_memory.py)
+SPARE_MEMORY = 15 * 10**8  # bytes; no chapter may take more (book/_ext/notebook_memory.py)
 DISK = 2**29  # bytes; for what a workshop writes, everything being installed already
 PORTS = range(8888, 8938)  # where JupyterLab looks for a free one
 IN_A_TERMINAL = {"elinks", "links", "lynx", "w3m", "www-browser"}  # browsers that run no script
@@ -164,11 +162,11 @@ def _kernel(name: str) -> Check:
 def _memory(name: str) -> Check:
     found = memory_bytes()
     remedy = "Give the machine or the container more, or use Binder or Colab"
-    return Check(name, found >= MEMORY, _gigabytes(found), _gigabytes(MEMORY), remedy)
+    return Check(name, found >= NEEDED_MEMORY, _gigabytes(found), _gigabytes(NEEDED_MEMORY), remedy)
 
 
 def _free_memory(name: str) -> Check:
-    free = min(psutil.virtual_memory().available, memory_bytes())
+    free = free_memory_bytes()
     needed = _gigabytes(SPARE_MEMORY)
     remedy = "Close other programs, and shut down notebooks that are done"
     return Check(name, free >= SPARE_MEMORY, _gigabytes(free), needed, remedy, required=False)

@@ -131,7 +131,9 @@ class Subject:
     @cached_property
     def too_large(self) -> str | None:
         """Why it cannot run on this machine though its weights are here."""
-        needed, free = int(ROOM * self.config.bytes) + SPARE_BYTES, _free_memory()
+        from olmo_explain.doctor import free_memory_bytes
+
+        needed, free = int(ROOM * self.config.bytes) + SPARE_BYTES, free_memory_bytes()
         if needed > free:
             return f"{self.name} needs {needed:,} bytes of memory to run, and {free:,} are free"
         return None
@@ -295,11 +297,3 @@ def _is_here(source: Source, filename: str) -> bool:
         return isinstance(source.open(filename), LocalFile)
     except FileMissing:
         return False
-
-
-def _free_memory() -> int:
-    import psutil
-
-    from olmo_explain.doctor import memory_bytes
-
-    return min(psutil.virtual_memory().available, memory_bytes())

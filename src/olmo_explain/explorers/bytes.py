@@ -72,7 +72,7 @@ def explore_bytes(
     True
     """
     checkpoint = Checkpoint(model)
-    if tensors is None:
+    if not tensors:
         layer = read_config(checkpoint.source).check_layer(layer)
         in_layer = [f"model.layers.{layer}.{part}.weight" for part in LAYER_PARTS]
         tensors = ["model.embed_tokens.weight", *in_layer]

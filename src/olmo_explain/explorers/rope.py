@@ -51,8 +51,8 @@ def explore_rope(model: str = "olmo3-7b", *, pair: int = 24, position: int = 100
     if yarn.rope_type != "yarn":
         raise UsageError(f"{model} scales no layer with YaRN", "Choose an OLMo 3")
     return RopeExplorer(
-        pair=min(pair, config.head_dim // 2 - 1),
-        position=min(position, config.max_position_embeddings - 1),
+        pair=max(0, min(pair, config.head_dim // 2 - 1)),
+        position=max(0, min(position, config.max_position_embeddings - 1)),
         name=f"{model}, config only",
         head_dim=config.head_dim,
         max_position=config.max_position_embeddings - 1,

@@ -4,10 +4,12 @@ import anywidget
 import torch
 import traitlets
 
+from olmo_explain.errors import UsageError
 from olmo_explain.explorers.assets import script, style
 from olmo_explain.explorers.labels import label
 from olmo_explain.models import load, prompt_ids
 from olmo_explain.reference import STEPS, Activations, run_by_hand
+from olmo_explain.rope_guard import config_of
 from olmo_explain.verification import verify
 
 DEFAULT_PROMPT = "To be, or not"
@@ -92,7 +94,10 @@ def explore_steps(
     >>> explore_steps("tiny", layer=3, step="pattern").differences[3][14]
     0.0
     """
+    if step not in STEPS:
+        raise UsageError(f"There is no value {step!r}", f"Choose one of {', '.join(STEPS)}")
     loaded, tokenizer = load(model, "bfloat16")
+    config_of(loaded).check_layer(layer)
     ids = prompt_ids(loaded, tokenizer, prompt=prompt)
     values, checked = run_by_hand(loaded, ids), verify(loaded, ids)
     layers = loaded.config.num_hidden_layers

@@ -3,12 +3,12 @@
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from olmo_explain.terminal.words import amount
+from olmo_explain.terminal.words import OK, PROBLEM, amount
 
-OK, WARNING, FAILED = "[bold green]ok[/]", "[bold yellow]warning[/]", "[bold red]failed[/]"
+WARNING, FAILED = Text("warning", "bold yellow"), Text("failed", "bold red")
 
 
 def print_doctor(console: Console, findings: dict[str, Any]) -> None:
@@ -21,9 +21,9 @@ def print_doctor(console: Console, findings: dict[str, Any]) -> None:
     table.add_row("RoPE regime", findings["rope_regime"] or "not measured")
     console.print(table)
     for problem in findings["problems"]:
-        console.print(f"[bold red]problem[/] {escape(problem)}")
+        console.print(PROBLEM, problem)
     if findings["ok"]:
-        console.print(f"{OK} This installation runs OLMo 3 as it was designed.")
+        console.print(OK, "This installation runs OLMo 3 as it was designed.")
 
 
 def print_preflight(console: Console, findings: dict[str, Any]) -> None:
@@ -31,15 +31,15 @@ def print_preflight(console: Console, findings: dict[str, Any]) -> None:
     table = Table(show_header=False, box=None)
     for check in findings["checks"]:
         mark = OK if check["ok"] else FAILED if check["required"] else WARNING
-        table.add_row(mark, check["name"], escape(check["found"]))
+        table.add_row(mark, check["name"], check["found"])
         if not check["ok"]:
-            table.add_row("", "", f"needed: {escape(check['needed'])}")
-            table.add_row("", "", f"[bold]{escape(check['remedy'])}[/]")
+            table.add_row("", "", f"needed: {check['needed']}")
+            table.add_row("", "", Text(check["remedy"], "bold"))
     console.print(table)
     failed = len(findings["problems"])
     warnings = sum(not check["ok"] and not check["required"] for check in findings["checks"])
     also = f", {warnings} to look at" if warnings else ""
     if findings["ok"]:
-        console.print(f"{OK} Ready for the workshop{also}.")
+        console.print(OK, f"Ready for the workshop{also}.")
     else:
-        console.print(f"{FAILED} Not ready: {failed} to mend{also}.")
+        console.print(FAILED, f"Not ready: {failed} to mend{also}.")

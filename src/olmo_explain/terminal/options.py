@@ -1,5 +1,6 @@
 """What the commands can be asked for: their shared options, and how values are read."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,6 +8,7 @@ import typer
 
 from olmo_explain.errors import UsageError
 
+MOST = 10**12  # positions or sequences; more are a slip of the keyboard
 MODEL_HELP = (
     "tiny | olmo3-7b | olmo3-32b | a directory | a hub id (owner/name, owner/name@revision) | a URL"
 )
@@ -86,7 +88,7 @@ def parse_slice(option: str, text: str | None) -> slice | None:
     if text is None:
         return None
     match text.split(":"):
-        case [start, stop] if all(not part or part.isdecimal() for part in (start, stop)):
+        case [start, stop] if all(re.fullmatch(r"[0-9]{,18}", part) for part in (start, stop)):
             return slice(int(start) if start else None, int(stop) if stop else None)
     raise UsageError(f"{option} {text!r} cannot be read", "Write a:b, as 3456:3584")
 

@@ -31,7 +31,7 @@ def print_parts(console: Console, ran: dict[str, Any]) -> None:
         table.add_row(*(f"{process[number]:,}" for number in numbers))
     console.print(table)
     counts = ", ".join(f"{name} {count}" for name, count in ran["counts"].items())
-    alike = "as in one process" if shared["same_calls"] else "[bold red]not[/] as in one process"
+    alike = "as in one process" if shared["same_calls"] else "NOT as in one process"
     console.print(f"{counts}; {ran['total']} calls in every process, {alike}")
     console.print(
         f"The whole model: {ran['parameters_held']:,} parameters held, "

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from olmo_explain.terminal.words import PROBLEM
 
 if TYPE_CHECKING:
     from olmo_explain.claims import CheckedClaim
@@ -24,18 +26,17 @@ def print_report(console: Console, report: Report) -> None:
         console.print(_table(section, list(claims)))
     for claim in report.claims:
         if claim.verdict == "corrected":
-            console.print(f"[bold yellow]corrected[/] {escape(claim.id)}: {escape(claim.why)}")
+            console.print(_verdict("corrected"), f"{claim.id}: {claim.why}")
     console.print()
     for verdict, count in report.verdicts.items():
-        console.print(f"[{STYLES[verdict]}]{count:4} {verdict}[/]")
+        console.print(Text(f"{count:4} {verdict}", STYLES[verdict]))
     console.print(
-        f"Sizes measured on {escape(report.seven)}, numbers on {escape(report.running)}; "
-        f"RoPE {report.rope_regime}."
+        f"Sizes measured on {report.seven}, numbers on {report.running}; RoPE {report.rope_regime}."
     )
     for why, ids in report.skipped.items():
-        console.print(f"[cyan]skipped[/] {escape(why)}: {', '.join(ids)}")
+        console.print(Text("skipped", "cyan"), f"{why}: {', '.join(ids)}")
     for problem in report.problems:
-        console.print(f"[bold red]problem[/] {escape(problem)}")
+        console.print(PROBLEM, problem)
 
 
 def _table(section: str, claims: list[CheckedClaim]) -> Table:
@@ -45,9 +46,12 @@ def _table(section: str, claims: list[CheckedClaim]) -> Table:
     table.add_column("measured", ratio=2, overflow="fold")
     table.add_column("verdict", no_wrap=True)
     for claim in claims:
-        verdict = f"[{STYLES[claim.verdict]}]{claim.verdict}[/]"
-        table.add_row(escape(claim.statement), escape(_measured(claim)), verdict)
+        table.add_row(claim.statement, _measured(claim), _verdict(claim.verdict))
     return table
+
+
+def _verdict(verdict: str) -> Text:
+    return Text(verdict, STYLES[verdict])
 
 
 def _measured(claim: CheckedClaim) -> str:

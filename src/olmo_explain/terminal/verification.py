@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from olmo_explain.config import OlmoConfig
+from olmo_explain.terminal.words import OK, PROBLEM
 
 MARKS = {"=": "green", "≈": "yellow", "≠": "bold red"}
 
@@ -34,14 +35,14 @@ def print_verification(
         place = first["name"]
         if first["layer"] is not None:
             place = f"layer {first['layer']}, step {first['step']}, {place}"
-        console.print(f"[bold red]first difference[/] {place}: {checked['cause']}")
+        console.print(Text("first difference", "bold red"), f"{place}: {checked['cause']}")
     elif checked["cause"]:
-        console.print(f"[bold red]problem[/] {checked['cause']}")
+        console.print(PROBLEM, checked["cause"])
     if checked["remedy"]:
-        console.print(f"[bold red]problem[/] {checked['remedy']}")
+        console.print(PROBLEM, checked["remedy"])
     if checked["ok"]:
         count = sum(step["equal"] for step in checked["steps"])
-        console.print(f"[bold green]ok[/] {count:,} of {len(checked['steps']):,} values are equal.")
+        console.print(OK, f"{count:,} of {len(checked['steps']):,} values are equal.")
 
 
 def _by_part(steps: list[dict[str, Any]]) -> dict[tuple[int | None, str | None], list]:

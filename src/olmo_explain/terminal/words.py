@@ -1,5 +1,9 @@
 """Words and numbers that several tables share."""
 
+from rich.text import Text
+
+OK, PROBLEM = Text("ok", "bold green"), Text("problem", "bold red")
+
 
 def sizes(shape: tuple[int, ...] | None) -> str:
     """A shape: 128×4096; a dash where there is none."""
