@@ -2,14 +2,15 @@
 
     python -m benchmarks [--only NAME] [--quick] [--seven-b DIRECTORY] [--html _build/html]
 
-A whole run takes about a quarter of an hour on two quiet cores; it writes benchmarks/results/ and
-the section of README.md that quotes them. With --only or --quick the JSON goes to build/bench.json,
-and nothing that is quoted changes.
+A whole run writes benchmarks/results/ and the section of README.md that quotes them, and says there
+how long it took. With --only or --quick the JSON goes to build/bench.json, and nothing that is
+quoted changes.
 """
 
 import argparse
 import importlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,18 @@ def main() -> None:
 def run(names: list[str], plan: Plan) -> dict[str, Any]:
     """Measures these subjects, shows each as it is done, and gives them as they are stored."""
     about, console = machine(), Console()
-    subjects = []
+    subjects, began = [], time.monotonic()
     for name in names:
         subject = importlib.import_module(f"benchmarks.{SUBJECTS[name]}").measure(plan)
         show(console, subject)
         subjects.append(subject.to_dict())
-    return {"quick": plan.quick, "rounds": plan.rounds, "machine": about, "subjects": subjects}
+    return {
+        "quick": plan.quick,
+        "rounds": plan.rounds,
+        "minutes": round((time.monotonic() - began) / 60, 1),
+        "machine": about,
+        "subjects": subjects,
+    }
 
 
 def show(console: Console, subject: Subject) -> None:

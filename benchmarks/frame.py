@@ -12,7 +12,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -115,33 +116,39 @@ class Times:
 def take_turns(ways: Mapping[str, Way], plan: Plan) -> Times:
     """Measures each way once a round, in an order that turns, after one round that does not count.
 
-    Python's garbage collector rests meanwhile, as in timeit.
+    Python's garbage collector rests meanwhile, as in timeit, and works between two measurements: on
+    what came since the first, for a look at all that torch made would empty the processor's caches.
     """
     names = list(ways)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for way in ways.values():
         way()
-    began = time.perf_counter()
-    number = 0
-    while number < plan.rounds or (
-        number < MOST_ROUNDS and time.perf_counter() - began < plan.seconds
-    ):
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
-            seconds[name].append(_timed(ways[name]))
-        number += 1
+    with _collector_at_rest():
+        began = time.perf_counter()
+        number = 0
+        while number < plan.rounds or (
+            number < MOST_ROUNDS and time.perf_counter() - began < plan.seconds
+        ):
+            turn = number % len(names)
+            for name in names[turn:] + names[:turn]:
+                gc.collect()
+                start = time.perf_counter()
+                ways[name]()
+                seconds[name].append(time.perf_counter() - start)
+            number += 1
     return Times(seconds)
 
 
-def _timed(way: Way) -> float:
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
     gc.collect()
+    gc.freeze()
     gc.disable()
     try:
-        began = time.perf_counter()
-        way()
-        return time.perf_counter() - began
+        yield
     finally:
         gc.enable()
+        gc.unfreeze()
 
 
 def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:

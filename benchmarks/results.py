@@ -69,8 +69,9 @@ def where(results: dict[str, Any]) -> str:
     machine = results["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     return (
-        f"Measured by `make bench` on {machine['date']}: {machine['cpu']}, {machine['cores']} "
-        f"cores, {machine['memory_bytes'] / 2**30:.0f} GiB, {machine['system']}; {versions}. "
+        f"Measured by `make bench` on {machine['date']}, in {results['minutes']:.0f} minutes: "
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB, "
+        f"{machine['system']}; {versions}. "
         f"Medians of at least {results['rounds']} rounds in which the ways took turns; a ratio is "
         "the median of the rounds' ratios."
     )

@@ -197,6 +197,30 @@ def test_a_weight_used_by_a_function_is_seen_by_its_operator():
     ]
 
 
+def test_weights_are_found_in_lists_in_parts_and_by_keyword():
+    class Uses(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.whole = nn.Parameter(torch.ones(2, 3))
+            self.part = nn.Parameter(torch.arange(9.0)[3:6])  # its storage holds others' numbers
+            self.register_buffer("beside", self.part.detach().as_strided((3,), (1,), 0))
+            self.empty = nn.Parameter(torch.ones(0, 3))
+
+        def forward(self, x):
+            rows = torch.cat([x, self.whole, self.empty])
+            twice = torch.stack([self.part, self.part])
+            return rows, twice, torch.neg(self.beside), torch.neg(x[0], out=self.whole[0])
+
+    ran = trace(Uses(), torch.ones(1, 3), ops=True)
+    assert [(o.name, o.weights) for o in ran.operators if not o.view] == [
+        ("cat", ("whole",)),
+        ("stack", ("part",)),
+        ("neg", ()),
+        ("neg", ("whole",)),
+    ]
+    assert ran.parameters_held == ran.parameters_read == 9
+
+
 def test_a_copy_hides_the_weight_that_it_copies():
     class Casts(nn.Module):
         def __init__(self):

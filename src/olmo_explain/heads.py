@@ -35,8 +35,9 @@ if TYPE_CHECKING:  # only annotations need it, and it would double the time to i
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
 
-# A block in float32 is 4 MiB: it stays in cache, and threads seldom wait for Python's lock.
-BLOCK_NUMBERS = 2**20
+# A block of bfloat16 and half of it in float32 are 512 KiB each: they stay in a core's own cache,
+# and are long enough that threads seldom wait for Python's lock.
+BLOCK_NUMBERS = 2**18
 HALF, UPPER_HALF = np.uint32(16), np.uint32(0xFFFF0000)
 THREADS = min(4, os.cpu_count() or 1)
 
@@ -160,8 +161,9 @@ def head_norms(model: str | Checkpoint) -> dict[str, Float[np.ndarray, "layer he
             dtype = checkpoint.tensor(name).dtype
             if projection == "o_proj":  # (D, H·Dh): each row crosses every head
                 squares = _squares(bits, dtype, parts=bits.shape[1] // Dh).sum(axis=0)
-            else:  # (H·Dh, D): Dh whole rows a head
-                squares = _squares(bits, dtype).reshape(-1, Dh).sum(axis=1)
+            else:  # (H·Dh, D): Dh whole rows a head, taken as few long ones
+                long = bits.reshape(-1, _rows_at_once(bits.shape[1], Dh) * bits.shape[1])
+                squares = _squares(long, dtype).reshape(len(bits) // Dh, -1).sum(axis=1)
         return np.sqrt(squares)
 
     norms: dict[str, list] = {name: [] for name in PROJECTIONS}
@@ -216,22 +218,28 @@ def _squares_in_pairs(
     """
     count, width = pairs.shape
     block = min(count, _block(2 * width))
-    scratch = np.empty((2, block, width), "<u4")
+    scratch = np.empty((block, width), "<u4")
     squares = np.empty((2, count, parts), "<f4")
     with np.errstate(over="ignore", invalid="ignore"):
         for first in range(0, count, block):
             some = pairs[first : first + block]
-            halves = scratch[:, : len(some)]
-            np.bitwise_and(some, UPPER_HALF, out=halves[0])
-            np.left_shift(some, HALF, out=halves[1])
-            pieces = halves.view("<f4").reshape(2, len(some), parts, -1)
-            np.vecdot(pieces, pieces, out=squares[:, first : first + block])
+            completed = scratch[: len(some)]
+            pieces = completed.view("<f4").reshape(len(some), parts, -1)
+            np.bitwise_and(some, UPPER_HALF, out=completed)
+            np.vecdot(pieces, pieces, out=squares[0, first : first + block])
+            np.left_shift(some, HALF, out=completed)
+            np.vecdot(pieces, pieces, out=squares[1, first : first + block])
     return squares.sum(axis=0, dtype=np.float64)
 
 
 def _block(width: int) -> int:
     """How many rows are worked on at a time."""
     return max(1, BLOCK_NUMBERS // max(width, 1))
+
+
+def _rows_at_once(width: int, Dh: int) -> int:
+    """How many of a head's rows are summed as one: the most, up to a block, that divide it."""
+    return max(rows for rows in range(1, Dh + 1) if Dh % rows == 0 and rows <= _block(width))
 
 
 def _tensor_name(layer: int, projection: str) -> str:

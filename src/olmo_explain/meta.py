@@ -5,18 +5,18 @@ knows none for the meta device. What is asked for is to leave float32 alone, whi
 to change about: the CPU's autocast, asked for in its place, does the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from unittest import mock
 
 import torch
-from torch import nn
+from torch import Tensor
 
 
 @contextmanager
-def forward_on_meta(model: nn.Module) -> Iterator[None]:
-    """While it lasts, a model on the meta device may ask for autocast. Else it does nothing."""
-    if not any(parameter.is_meta for parameter in model.parameters()):
+def forward_on_meta(parameters: Iterable[Tensor]) -> Iterator[None]:
+    """Where some are on the meta device, their model may ask for autocast. Else it does nothing."""
+    if not any(parameter.is_meta for parameter in parameters):
         yield
         return
     begin, is_enabled = torch.autocast.__init__, torch.is_autocast_enabled

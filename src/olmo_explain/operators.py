@@ -9,11 +9,11 @@ known from its ids, not from here.
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from torch import Tensor, nn
+from torch import Size, Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -45,16 +45,16 @@ class Operator(NamedTuple):
 class OperatorWatch(TorchDispatchMode):
     """While it is entered, writes down every operator; keeps no tensor.
 
-    `running`: the paths of the modules that run, innermost last; None there stands for what nobody
-    wants to know. A small model runs a thousand operators in a few milliseconds, so little is done
-    here for each.
+    `parameters`: each weight by its name. `running`: the paths of the modules that run, innermost
+    last; None there stands for what nobody wants to know. A small model runs a thousand operators
+    in a few milliseconds, so little is done here for each, and the rest when they are asked for.
     """
 
-    def __init__(self, model: nn.Module, running: list[str | None]):
+    def __init__(self, parameters: Mapping[str, Tensor], running: list[str | None]):
         super().__init__()
-        self._noted: list[tuple[OpOverload, str, tuple[str, ...], tuple[int, ...] | None]] = []
+        self._noted: list[tuple[OpOverload, str, tuple[str, ...], Size | None]] = []
         self._running = running
-        self._weights = _WeightsByStorage(model)
+        self._weights = _WeightsByStorage(parameters)
 
     def __torch_dispatch__(
         self, func: OpOverload, types: Any, args: tuple = (), kwargs: dict | None = None
@@ -62,20 +62,25 @@ class OperatorWatch(TorchDispatchMode):
         # `_op` is all that a call of the overload comes to.
         result = func._op(*args, **kwargs) if kwargs else func._op(*args)
         if self._running and (path := self._running[-1]) is not None:
-            weights = self._weights.among((args, kwargs)) if kwargs else self._weights.among(args)
+            weights = self._weights.among(args)
+            if kwargs:
+                weights += self._weights.among(kwargs.values())
             first = result if isinstance(result, Tensor) else first_tensor(result)
-            shape = None if first is None else tuple(first.shape)
-            self._noted.append((func, path, weights, shape))
+            self._noted.append((func, path, weights, None if first is None else first.shape))
         return result
 
     @property
     def seen(self) -> list[Operator]:
         """All that were written down, in order."""
-        kinds = {func: (str(func), _is_view(func)) for func in {noted[0] for noted in self._noted}}
-        return [
-            Operator(index, kinds[func][0], path, weights, shape, kinds[func][1])
-            for index, (func, path, weights, shape) in enumerate(self._noted)
-        ]
+        kinds: dict[OpOverload, tuple[str, bool]] = {}
+        operators = []
+        for index, (func, path, weights, shape) in enumerate(self._noted):
+            if (kind := kinds.get(func)) is None:
+                kind = kinds[func] = str(func), _is_view(func)
+            size = None if shape is None else tuple(shape)
+            once = weights if len(weights) < 2 else tuple(dict.fromkeys(weights))
+            operators.append(Operator(index, kind[0], path, once, size, kind[1]))
+        return operators
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -89,40 +94,52 @@ def _is_view(func: OpOverload) -> bool:
 class _WeightsByStorage:
     """Which parameters lie in a storage, and where: a checkpoint's file may be one for many."""
 
-    def __init__(self, model: nn.Module):
-        self._parts: dict[int | None, list[tuple[int, int, str]]] = defaultdict(list)
-        for name, parameter in model.named_parameters():
-            if (storage := _storage(parameter)) is not None:
-                self._parts[storage].append((*_extent(parameter), name))
-        for parts in self._parts.values():
-            parts.sort()
-        self._mixed = {
-            storage
-            for storage, parts in self._parts.items()
-            if any(before[1] > after[0] for before, after in pairwise(parts))
-        }
+    def __init__(self, parameters: Mapping[str, Tensor]):
+        parts: dict[int | None, list[tuple[str, Tensor]]] = defaultdict(list)
+        for name, parameter in parameters.items():
+            parts[_storage(parameter)].append((name, parameter))
+        parts.pop(None, None)
+        self._in = {storage: _InStorage(some) for storage, some in parts.items()}
 
     def among(self, arguments: Iterable[Any]) -> tuple[str, ...]:
-        """The parameters of which some tensor is a part, in order, each once."""
+        """The parameters of which some tensor is a part, in order."""
         found: tuple[str, ...] = ()
-        parts = self._parts
         for value in arguments:
-            if isinstance(value, Tensor):
-                if (storage := _storage(value)) in parts:
-                    found += self._touched(storage, *_extent(value))
-            elif isinstance(value, (list, tuple, dict)):
-                found += self.among(value.values() if isinstance(value, dict) else value)
-        return tuple(dict.fromkeys(found)) if len(found) > 1 else found
+            kind = type(value)
+            if kind is int:  # as most that are no tensors; isinstance takes longer to say no
+                continue
+            if kind is list:  # so the dispatcher gives every sequence
+                if value and type(value[0]) is not int:
+                    found += self.among(value)
+            elif isinstance(value, Tensor) and (there := self._in.get(_storage(value))) is not None:
+                found += there.touched_by(value)
+        return found
 
-    def _touched(self, storage: int | None, start: int, stop: int) -> tuple[str, ...]:
-        parts = self._parts[storage]
-        if storage not in self._mixed:  # then the last that begins before `stop` is found quickly
-            last = bisect_left(parts, (stop,))
-            first = last
-            while first and parts[first - 1][1] > start:
-                first -= 1
-            return tuple([name for _, _, name in parts[first:last]])
-        return tuple([name for begin, end, name in parts if start < end and begin < stop])
+
+class _InStorage:
+    """The parameters of one storage."""
+
+    def __init__(self, parameters: list[tuple[str, Tensor]]):
+        name, first = parameters[0]
+        self._only = (name,) if len(parameters) == 1 and _fills(first) else None
+        if not self._only:
+            self._parts = sorted((*_extent(tensor), name) for name, tensor in parameters)
+            self._overlap = any(before[1] > after[0] for before, after in pairwise(self._parts))
+
+    def touched_by(self, tensor: Tensor) -> tuple[str, ...]:
+        """Those that have a byte in common with a tensor of this storage."""
+        if self._only:
+            return self._only if tensor.numel() else ()
+        start, stop = _extent(tensor)
+        parts = self._parts
+        if self._overlap:
+            return tuple([name for begin, end, name in parts if start < end and begin < stop])
+        # Then the last that begins before `stop` is found quickly.
+        last = bisect_left(parts, (stop,))
+        first = last
+        while first and parts[first - 1][1] > start:
+            first -= 1
+        return tuple([name for _, _, name in parts[first:last]])
 
 
 def tensors_in(value: Any) -> list[Tensor]:
@@ -164,3 +181,8 @@ def _extent(tensor: Tensor) -> tuple[int, int]:
             return start * size, start * size
         reach += (length - 1) * stride
     return start * size, (start + reach + 1) * size
+
+
+def _fills(tensor: Tensor) -> bool:
+    """Whether its storage holds nothing else."""
+    return tensor.is_contiguous() and tensor.nbytes == tensor.untyped_storage().nbytes()

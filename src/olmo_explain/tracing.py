@@ -10,7 +10,7 @@ With `ops=True` every operator inside these calls too.
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -112,7 +112,7 @@ def trace(model: nn.Module, *args: Any, ops: bool = False, **kwargs: Any) -> Tra
     """
     args, kwargs = _readable(model, args, kwargs)
     recorder = _Recorder(model, ops)
-    with torch.no_grad(), forward_on_meta(model):
+    with torch.no_grad(), forward_on_meta(recorder.parameters.values()):
         try:
             recorder.attach()
             with recorder.watch or nullcontext():
@@ -140,17 +140,32 @@ def _readable(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tu
 
 
 class _Watched:
-    """What is known of a module before it runs."""
+    """A module, and what is known of its calls. `rows`: those that were looked up in its table."""
 
-    __slots__ = ("in_features", "is_table", "path", "type", "weight", "works")
+    __slots__ = ("called", "in_features", "parameters", "path", "rows", "type", "weight", "works")
 
     def __init__(self, path: str, module: nn.Module):
         self.path, self.type = path, type(module).__name__
-        self.works = _does_work_itself(module)
-        own = next((name for name, p in module._parameters.items() if p is not None), None)
-        self.weight = f"{path}.{own}" if path and own else own
-        self.is_table = isinstance(module, nn.Embedding)
+        self.parameters = {
+            f"{path}.{name}" if path else name: parameter
+            for name, parameter in module._parameters.items()
+            if parameter is not None
+        }
+        self.weight = next(iter(self.parameters), None)
+        # A leaf does, and a module that owns parameters beside its children.
+        self.works = bool(self.parameters) or not _has_children(module)
+        self.called = False
+        self.rows: set[int] | None = set() if isinstance(module, nn.Embedding) else None
         self.in_features = module.in_features if isinstance(module, nn.Linear) else 0
+
+    def parameters_read(self) -> Iterator[tuple[Tensor, int]]:
+        """Each of its weights, and how many of its numbers the calls read."""
+        for parameter in self.parameters.values():
+            if self.rows is None:
+                yield parameter, parameter.numel()
+            else:
+                rows = min(len(self.rows), len(parameter))
+                yield parameter, rows * (parameter.numel() // len(parameter))
 
 
 class _Recorder:
@@ -162,17 +177,20 @@ class _Recorder:
     """
 
     def __init__(self, model: nn.Module, ops: bool):
-        self.model = model
         self.calls: list[Call] = []
         self.running: list[str | None] = []  # their paths, where operators are watched
-        self.watched: dict[nn.Module, _Watched] = {}
+        self.watched = {module: _Watched(path, module) for path, module in model.named_modules()}
+        self.parameters: dict[str, Tensor] = {}  # each once, by the first of its names
+        known: set[int] = set()  # by identity: a tensor's own hash takes its time
+        for watched in self.watched.values():
+            for name, parameter in watched.parameters.items():
+                if id(parameter) not in known:
+                    known.add(id(parameter))
+                    self.parameters[name] = parameter
+        self.watch = OperatorWatch(self.parameters, self.running) if ops else None
         self.handles: list[RemovableHandle] = []
-        self.rows_read: dict[nn.Module, set[int]] = {}
-        self.watch = OperatorWatch(model, self.running) if ops else None
 
     def attach(self) -> None:
-        for path, module in self.model.named_modules():
-            self.watched[module] = _Watched(path, module)
         self.handles.append(register_module_forward_hook(self._after, with_kwargs=True))
         if self.watch:
             self.handles.append(register_module_forward_pre_hook(self._before))
@@ -182,8 +200,8 @@ class _Recorder:
             handle.remove()
 
     def _before(self, module: nn.Module, args: tuple) -> None:
-        if module in self.watched:
-            self.running.append(self.watched[module].path)
+        if (watched := self.watched.get(module)) is not None:
+            self.running.append(watched.path)
 
     def _after(self, module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
         if (watched := self.watched.get(module)) is None:
@@ -192,21 +210,21 @@ class _Recorder:
             self.running.pop()
         if not watched.works:  # it works through other modules, and what they do is theirs
             return
-        inputs = (args, kwargs) if kwargs else args
-        shapes = tuple([tuple(tensor.shape) for tensor in tensors_in(inputs)])
-        result = first_tensor(output)
+        watched.called = True
+        inputs = tensors_in((args, kwargs) if kwargs else args)
+        result = output if isinstance(output, Tensor) else first_tensor(output)
         shape, dtype, flops = None, None, 0
         if result is not None:
             shape, dtype = tuple(result.shape), _name(result.dtype)
             flops = 2 * watched.in_features * math.prod(shape)
-        if watched.is_table:
-            self._read_rows(module, tensors_in(inputs)[0])
+        if watched.rows is not None:
+            watched.rows.update(self._ids_of(inputs[0]))
         self.calls.append(
             Call(
                 len(self.calls),
                 watched.path,
                 watched.type,
-                shapes,
+                tuple([tuple(tensor.shape) for tensor in inputs]),
                 shape,
                 dtype,
                 watched.weight,
@@ -214,38 +232,30 @@ class _Recorder:
             )
         )
 
-    def _read_rows(self, module: nn.Embedding, ids: Tensor) -> None:
-        self.running.append(None)  # this operator is our own
-        # Ids on the meta device have no values: each position then stands for a row of its own.
-        rows = range(ids.numel()) if ids.is_meta else ids.flatten().tolist()
+    def _ids_of(self, ids: Tensor) -> Iterable[int]:
+        """Ids on the meta device have no values: each position then stands for a row of its own."""
+        if ids.is_meta:
+            return range(ids.numel())
+        self.running.append(None)  # these operators are our own
+        rows = ids.flatten().tolist()
         self.running.pop()
-        self.rows_read.setdefault(module, set()).update(rows)
+        return rows
 
     def trace(self) -> Trace:
-        called = {call.path for call in self.calls}
-        held: dict[int, Tensor] = {}  # by identity: a tensor's own hash takes its time
-        read: dict[int, int] = {}
-        for module, watched in self.watched.items():
-            for parameter in module._parameters.values():
-                if parameter is None:
-                    continue
-                held[id(parameter)] = parameter
-                if watched.path in called and module not in self.rows_read:
-                    read[id(parameter)] = parameter.numel()
-        for module, rows in self.rows_read.items():
-            for table in module.parameters(recurse=False):
-                row = table.numel() // table.shape[0]
-                read.setdefault(id(table), min(len(rows), table.shape[0]) * row)
+        read: dict[int, int] = {}  # numbers, by their tensor's identity
+        for watched in self.watched.values():
+            if watched.called:
+                for parameter, count in watched.parameters_read():
+                    read[id(parameter)] = max(count, read.get(id(parameter), 0))
         operators = None if self.watch is None else self.watch.seen
-        if operators:
-            parameters = dict(self.model.named_parameters())
-            for name in _names_read(operators):
-                read[id(parameters[name])] = parameters[name].numel()
+        for name in _names_read(operators or ()):
+            read[id(self.parameters[name])] = self.parameters[name].numel()
+        itemsize = {id(parameter): parameter.itemsize for parameter in self.parameters.values()}
         return Trace(
             calls=self.calls,
-            parameters_held=sum(parameter.numel() for parameter in held.values()),
+            parameters_held=sum(parameter.numel() for parameter in self.parameters.values()),
             parameters_read=sum(read.values()),
-            bytes_read=sum(count * held[key].itemsize for key, count in read.items()),
+            bytes_read=sum(count * itemsize[key] for key, count in read.items()),
             operators=operators,
         )
 
@@ -268,11 +278,8 @@ def _raised_in(error: Exception, model: nn.Module) -> str | None:
     return through[-1] if through else None
 
 
-def _does_work_itself(module: nn.Module) -> bool:
-    """A leaf, or a module that owns parameters beside its children."""
-    if not module._modules or next(module.children(), None) is None:
-        return True
-    return any(parameter is not None for parameter in module._parameters.values())
+def _has_children(module: nn.Module) -> bool:
+    return any(child is not None for child in module._modules.values())
 
 
 @cache
