@@ -10,6 +10,7 @@ quoted changes.
 import argparse
 import importlib
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.seven_b and not (asked.seven_b / "config.json").is_file():
         parser.error(f"{asked.seven_b} holds no config.json: name the directory of a checkpoint")
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler tells of every start
     plan = Plan(asked.quick, asked.seven_b, asked.html)
     found = run(asked.only or list(SUBJECTS), plan)
     if not (asked.only or asked.quick):

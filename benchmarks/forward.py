@@ -1,5 +1,8 @@
 """What watching costs: a plain forward pass against trace, operators and capture of the same pass.
 
+Beside the operators stand what PyTorch takes to hand each of them to Python, where nothing is done
+with it, and its own profiler, which writes them down with their shapes.
+
 nnsight's cache and TransformerLens' run_with_cache are measured by `benchmarks/peers.py`, in an
 environment of their own, where the same plain forward passes take turns with them.
 """
@@ -8,8 +11,11 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.frame import Plan, Row, Subject, Way, take_turns, tell
 from benchmarks.models import ids, models
@@ -48,6 +54,16 @@ def ways(model: torch.nn.Module, positions: int) -> dict[str, Way]:
         model(inputs)
 
     @torch.no_grad()
+    def handed_over() -> None:
+        with HandsOver():
+            model(inputs)
+
+    @torch.no_grad()
+    def profiled() -> None:
+        with profile(activities=[ProfilerActivity.CPU], record_shapes=True):
+            model(inputs)
+
+    @torch.no_grad()
     def captured() -> None:
         with capture(model):
             model(inputs)
@@ -56,8 +72,23 @@ def ways(model: torch.nn.Module, positions: int) -> dict[str, Way]:
         "plain forward": plain,
         "trace": lambda: trace(model, inputs),
         "trace with operators": lambda: trace(model, inputs, ops=True),
+        "an empty TorchDispatchMode": handed_over,
+        "torch.profiler with shapes": profiled,
         "capture of every step": captured,
     }
+
+
+class HandsOver(TorchDispatchMode):
+    """The least that watching operators from Python can cost."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        return func._op(*args, **kwargs) if kwargs else func._op(*args)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
 
 
 def peers(plan: Plan) -> dict[str, list]:
