@@ -92,15 +92,21 @@ def test_the_step_explorer_shows_what_the_reference_computed(chapter):
         slide(explorer, "Value", at)
         if heads > 1:
             slide(explorer, "Head", head)
-        slide(explorer, "Token", token)
-        slide(explorer, "Number", number)
+        keyed = widget.steps[at]["axes"][-1] == "T"
+        slide(explorer, "Query" if keyed else "Token", token)
+        slide(explorer, "Key" if keyed else "Number", number)
+        expect(explorer.locator(".oe-steps-keys")).to_be_visible(visible=keyed)
 
         value = values[layer, name][0].bfloat16()
         if name == "z":
             value = value.transpose(0, 1)
         expected = value.reshape(heads, tokens, numbers)[head, token, number].item()
         shown = explorer.locator(".oe-control output").last
-        expect(shown).to_have_text("hidden" if expected < -1e38 else str_of(expected))
+        said = str_of(expected)
+        if name in ("mask", "masked_scores", "pattern"):
+            hidden = values[layer, "mask"][0, 0, token, number] < -1e38
+            said = said if not hidden else "0, hidden" if name == "pattern" else "hidden"
+        expect(shown).to_have_text(said)
         expect(cell(explorer, "max |Δ| to the real module")).to_have_text("0: every bit is equal")
         expect(cell(explorer, "shape")).to_contain_text(" × ".join(widget.steps[at]["axes"]))
 

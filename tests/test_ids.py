@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from olmo_explain.errors import OutOfRange, UsageError
-from olmo_explain.ids import as_ids
+from olmo_explain.ids import as_ids, as_mask
+from olmo_explain.interventions import head_contributions
 from olmo_explain.models import load
 from olmo_explain.reference import run_by_hand
 from olmo_explain.tracing import trace
@@ -45,6 +46,44 @@ def test_several_prompts():
 def test_what_is_no_prompt(given, error, said):
     with pytest.raises(error) as caught:
         as_ids(given, 10)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [[0, 1, 1], [[0, 1, 1]], [False, True, True], torch.tensor([[0.0, 1.0, 1.0]])],
+    ids=repr,
+)
+def test_masks(given):
+    model, _ = load("tiny")
+    ids = torch.tensor([[5, 6, 7]])
+    assert as_mask(given, ids).tolist() == [[0, 1, 1]] and as_mask(None, ids) is None
+    expected = verify(model, ids, torch.tensor([[0, 1, 1]]))
+    assert expected.ok and verify(model, ids, given) == expected
+    by_hand = run_by_hand(model, ids, given)["logits"]
+    assert torch.equal(by_hand, run_by_hand(model, ids, torch.tensor([[0, 1, 1]]))["logits"])
+    assert not torch.equal(by_hand, run_by_hand(model, ids)["logits"])
+    parts = head_contributions(model, ids, 3, given)
+    assert torch.equal(parts, head_contributions(model, ids, 3, torch.tensor([[0, 1, 1]])))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([1, 1], "The attention_mask has shape [1, 2], the ids [1, 3]. Give a 1 for each token"),
+        ([[1, 1, 1], [1, 1, 1]], "has shape [2, 3], the ids [1, 3]"),
+        ([1, 2, 1], "other numbers than 0 and 1"),
+        (torch.tensor([[0.0, -torch.inf, 0.0]]), "other numbers than 0 and 1"),
+        ([0, 0, 0], "leaves a prompt without a token"),
+        ("111", "cannot be read from str 111"),
+        ([[1, 1], [1]], "cannot be read from list"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("use", [verify, run_by_hand])
+def test_what_is_no_mask(use, given, said):
+    with pytest.raises(UsageError) as caught:
+        use(load("tiny")[0], [5, 6, 7], given)
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 

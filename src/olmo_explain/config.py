@@ -18,7 +18,6 @@ LayerType = Literal["sliding_attention", "full_attention"]
 
 MODEL_TYPES = ("olmo2", "olmo3")
 BYTES_PER_PARAMETER = {"bfloat16": 2, "float16": 2, "float32": 4, "float64": 8}
-BF16_BYTES = 2
 
 REQUIRED = (
     "vocab_size",
@@ -284,12 +283,13 @@ class OlmoConfig:
     # -- the KV cache ----------------------------------------------------------------------------
 
     def kv_cache_bytes(self, positions: int, batch: int = 1, *, capped: bool = True) -> int:
-        """Bytes of keys and values kept for `positions` tokens, in bfloat16.
+        """Bytes of keys and values kept for `positions` tokens, in the config's dtype.
 
         `capped`: a sliding layer keeps only its window. Otherwise every layer keeps every position,
         as a cache does that ignores layer types.
         """
-        per_layer = 2 * self.num_key_value_heads * self.head_dim * BF16_BYTES
+        size = BYTES_PER_PARAMETER[self.dtype]
+        per_layer = 2 * self.num_key_value_heads * self.head_dim * size
         kept = 0
         for kind in self.layer_types:
             slides = capped and kind == "sliding_attention"

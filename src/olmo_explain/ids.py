@@ -38,6 +38,39 @@ def as_ids(given: Any, vocab_size: int, device: torch.device | None = None) -> I
     return ids.to(device)
 
 
+def as_mask(given: Any, ids: Int[Tensor, "b p"]) -> Int[Tensor, "b p"] | None:
+    """An attention mask for these ids, on their device: 1 for a token, 0 for padding.
+
+    A tensor, a list of numbers or a list of such lists; None, where nothing is padded, stays None.
+    UsageError where it holds anything else, has another shape than the ids or masks a whole prompt.
+
+    >>> as_mask([1, 1, 0], as_ids([5, 6, 7], vocab_size=2048))
+    tensor([[1, 1, 0]])
+    """
+    if given is None:
+        return None
+    remedy = "Give a 1 for each token and a 0 for each padding"
+    try:
+        mask = torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError):
+        name = type(given).__name__
+        raise UsageError(
+            f"An attention_mask cannot be read from {name} {str(given)[:40]}", remedy
+        ) from None
+    if mask.ndim == 1:
+        mask = mask[None]
+    if mask.shape != ids.shape:
+        raise UsageError(
+            f"The attention_mask has shape {list(mask.shape)}, the ids {list(ids.shape)}", remedy
+        )
+    if not mask.is_meta:
+        if not ((mask == 0) | (mask == 1)).all():
+            raise UsageError("The attention_mask holds other numbers than 0 and 1", remedy)
+        if not (mask == 1).any(dim=1).all():
+            raise UsageError("The attention_mask leaves a prompt without a token", remedy)
+    return mask.to(device=ids.device, dtype=torch.long)
+
+
 def _from_lists(given: Any) -> Tensor:
     if isinstance(given, str):
         raise UsageError(

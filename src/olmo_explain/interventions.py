@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from olmo_explain.capture import capture
-from olmo_explain.ids import as_ids
+from olmo_explain.ids import as_ids, as_mask
 from olmo_explain.reference import Activations
 from olmo_explain.rope_guard import config_of
 
@@ -76,6 +76,7 @@ def head_contributions(
     """
     config_of(model).check_layer(layer)
     ids = as_ids(ids, model.config.vocab_size, model.device)
+    attention_mask = as_mask(attention_mask, ids)
     values = Activations()
 
     def keep(at: int | None, name: str, value: Tensor) -> None:

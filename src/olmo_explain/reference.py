@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from olmo_explain.checkpoint import Checkpoint
 from olmo_explain.config import LayerType, OlmoConfig
 from olmo_explain.errors import UsageError
-from olmo_explain.ids import as_ids
+from olmo_explain.ids import as_ids, as_mask
 from olmo_explain.rope import cos_sin, rotate
 from olmo_explain.rope_guard import config_of
 from olmo_explain.weights import Weights
@@ -328,6 +328,7 @@ def run_by_hand(
             "Weights alone say nothing of windows or RoPE", "Give config=read_config(…) with them"
         )
     ids = as_ids(ids, config.vocab_size)
+    attention_mask = as_mask(attention_mask, ids)
     dtype = dtype or Weights(model)["model.norm.weight"].dtype
     weights = Weights(model, dtype, ids.device)
     values = walk(weights, config, ids, attention_mask)

@@ -156,10 +156,6 @@ class _Whole:
     group: Together
     intermediate_size: int
 
-    @property
-    def processes(self) -> int:
-        return self.group.processes
-
     def whole(self, name: str, value: Tensor) -> Tensor:
         if name in MLP_VALUES and value.shape[-1] < self.intermediate_size:
             return self.group.join(value, self.intermediate_size)

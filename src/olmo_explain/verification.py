@@ -19,7 +19,7 @@ from olmo_explain.checkpoint import Checkpoint
 from olmo_explain.config import OlmoConfig
 from olmo_explain.diagnosis import diagnose
 from olmo_explain.errors import UsageError
-from olmo_explain.ids import as_ids
+from olmo_explain.ids import as_ids, as_mask
 from olmo_explain.reference import (
     STEPS,
     Positions,
@@ -108,8 +108,6 @@ class Parts(Protocol):
     values are compared within a tolerance, not bit for bit.
     """
 
-    processes: int
-
     def whole(self, name: str, value: Tensor) -> Tensor:
         """The value as one process would have computed it. Every process has to ask for it."""
 
@@ -149,6 +147,7 @@ def verify(
     config = config or config_of(model)
     check_supported(config)
     ids = as_ids(ids, config.vocab_size, model.device)
+    attention_mask = as_mask(attention_mask, ids)
     rope = measure_rope(model, config)
     weights = weights or model.state_dict()
     with progress("Checking the layers", config.num_hidden_layers) as advance:

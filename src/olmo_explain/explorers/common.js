@@ -39,7 +39,8 @@ function slider(model, trait, { label, max, say = String, width = String(max).le
   // Without this JupyterLab takes the arrow keys for itself.
   input.setAttribute("data-lm-suppress-shortcuts", "true");
   const output = make("output", { style: `width:${width}ch` });
-  const node = make("div", { className: "oe-control" }, labelled(label, input), input, output);
+  const name = labelled(label, input);
+  const node = make("div", { className: "oe-control" }, name, input, output);
   input.addEventListener("input", () => choose(model, { [trait]: input.valueAsNumber }));
   const show = () => {
     input.value = model.get(trait);
@@ -47,7 +48,8 @@ function slider(model, trait, { label, max, say = String, width = String(max).le
     input.setAttribute("aria-valuetext", output.value);
   };
   const range = (low, high) => Object.assign(input, { min: low, max: high });
-  return { node, show, range };
+  const rename = (text) => (name.textContent = text);
+  return { node, show, range, rename };
 }
 
 /** A menu that shows and sets one trait. */

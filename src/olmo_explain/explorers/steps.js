@@ -8,6 +8,9 @@ function bfloat16(bits) {
   return new Float32Array(Uint32Array.from(bits, (b) => b << 16).buffer);
 }
 
+/** Whether its rows are queries and its columns keys. */
+const isKeyed = (about) => about.axes.at(-1) === "T";
+
 const size = (shape) => shape.map(count).join(" × ");
 
 function aboutPanel() {
@@ -35,36 +38,40 @@ function picturePanel(model) {
   const canvas = make("canvas", { role: "img" });
   const marker = make("div", { className: "oe-frame" });
   const [title, note] = [make("h3"), make("p", { className: "oe-note" })];
-  const rows = model.get("tokens").map((token) => make("span", {}, visible(token)));
+  const label = (token) => make("span", {}, visible(token));
+  const [rows, columns] = [model.get("tokens").map(label), model.get("tokens").map(label)];
+  const keys = make("div", { className: "oe-steps-tokens oe-steps-keys", ariaHidden: "true" }, ...columns);
   pickable(canvas, (token, number) => choose(model, { token, number }));
   let painted = "";
-  const show = (about, key, values, heads, tokens, numbers) => {
+  const show = (about, key, values, hidden, heads, tokens, numbers) => {
     if (painted !== key) {
-      const seen = values.filter((v) => v > HIDDEN);
+      const seen = values.filter((_, at) => !hidden(at));
       const [low, high] = [Math.min(...seen), Math.max(...seen)];
       const scale = Math.max(Math.abs(low), Math.abs(high)) || 1;
       paint(canvas, tokens, numbers, (t, n) => {
+        if (hidden(t * numbers + n)) return [128, 128, 128, 90];
         const value = values[t * numbers + n];
-        if (value <= HIDDEN) return [128, 128, 128, 90];
         const strength = Math.round(255 * Math.sqrt(Math.abs(value) / scale));
         return [...(value < 0 ? [217, 119, 43] : [18, 150, 130]), strength];
       });
       title.textContent = heads > 1 ? `${about.name}, head ${model.get("head")}` : about.name;
-      const keys = about.axes.at(-1) === "T" ? " A row is a query, a column a key." : "";
+      keys.hidden = !isKeyed(about);
       const masked = seen.length < values.length;
       const range = masked && low === high ? `${low} where a key is seen` :
         `From ${low.toPrecision(4)} to ${high.toPrecision(4)}. Orange below zero, green above`;
-      note.textContent = `${range}${masked ? "; grey: hidden by the mask" : ""}.${keys}`;
+      note.textContent = `${range}${masked ? "; grey: hidden by the mask" : ""}.` +
+        (isKeyed(about) ? " A row is a query, a column a key." : "");
       canvas.ariaLabel = `${about.name}: ${tokens} tokens by ${numbers} numbers. ${note.textContent}`;
       painted = key;
     }
     frame(marker, tokens, numbers, model.get("token"), model.get("number"));
     rows.forEach((row, at) => row.classList.toggle("oe-chosen", at === model.get("token")));
+    columns.forEach((column, at) => column.classList.toggle("oe-chosen", at === model.get("number")));
   };
   const node = make("section", {}, title,
     make("div", { className: "oe-steps-picture" },
       make("div", { className: "oe-steps-tokens", ariaHidden: "true" }, ...rows),
-      make("div", { className: "oe-matrix" }, canvas, marker)),
+      make("div", { className: "oe-matrix" }, canvas, marker), keys),
     note);
   return { node, show };
 }
@@ -81,10 +88,13 @@ function render({ model, el }) {
     label: "Value", max: steps.length - 1, say: (i) => `${steps[i].step} ${steps[i].name}`, width: 16,
   });
   const head = slider(model, "head", { label: "Head", max: 0, width: 3 });
+  const named = (t) => `${t} ${visible(tokens[t])}`;
   const token = slider(model, "token", {
-    label: "Token", max: tokens.length - 1, say: (t) => `${t} ${visible(tokens[t])}`, width: 9,
+    label: "Token", max: tokens.length - 1, say: named, width: 9,
   });
-  const number = slider(model, "number", { label: "Number", max: 0, width: 5 });
+  const number = slider(model, "number", {
+    label: "Number", max: 0, say: (n) => (isKeyed(steps[model.get("at")]) ? named(n) : String(n)), width: 9,
+  });
   const [about, picture] = [aboutPanel(), picturePanel(model)];
   const chosen = make("output");
   const spoken = status();
@@ -108,16 +118,26 @@ function render({ model, el }) {
     head.range(0, heads - 1);
     head.node.hidden = heads === 1;
     number.range(0, columns - 1);
+    token.rename(isKeyed(step) ? "Query" : "Token");
+    number.rename(isKeyed(step) ? "Key" : "Number");
     for (const control of [layer, at, head, token, number]) control.show();
 
-    const start = model.get("layer") * perLayer + step.at + place.head * rows * columns;
-    const values = bfloat16(data.subarray(start, start + rows * columns));
-    const value = values[model.get("token") * columns + place.number];
-    chosen.value = value <= HIDDEN ? "hidden" : String(value);
+    const matrix = (of, number) => {
+      const start = model.get("layer") * perLayer + of.at + number * rows * columns;
+      return bfloat16(data.subarray(start, start + rows * columns));
+    };
+    const values = matrix(step, place.head);
+    // In a pattern what the mask hides is a plain 0: only the mask itself tells it from a small one.
+    const mask = step.name === "pattern" ? matrix(steps.find(({ name }) => name === "mask"), 0) : values;
+    const hidden = (at) => mask[at] <= HIDDEN;
+    const cell = model.get("token") * columns + place.number;
+    chosen.value = !hidden(cell) ? String(values[cell])
+      : step.name === "pattern" ? `${values[cell]}, hidden` : "hidden";
     about.show(step, model.get("differences")[model.get("layer")][model.get("at")]);
-    picture.show(step, `${model.get("layer")}.${step.name}.${place.head}`, values, heads, rows, columns);
+    picture.show(step, `${model.get("layer")}.${step.name}.${place.head}`, values, hidden, heads, rows, columns);
+    const [row, column] = isKeyed(step) ? ["query", "key"] : ["token", "number"];
     spoken.say(`Layer ${model.get("layer")}, step ${step.step}, ${step.name}: ` +
-      `token ${model.get("token")}, number ${place.number} is ${chosen.value}.`);
+      `${row} ${model.get("token")}, ${column} ${place.number} is ${chosen.value}.`);
   });
 }
 

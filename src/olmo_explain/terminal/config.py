@@ -30,7 +30,7 @@ def print_config(console: Console, model: str, config: OlmoConfig) -> None:
     )
     longest = config.max_position_embeddings
     console.print(
-        f"KV cache (bfloat16, batch 1): {config.kv_cache_bytes(1):,} bytes a token; at {longest:,} "
-        f"positions {amount(config.kv_cache_bytes(longest))} with sliding layers capped at their "
-        f"window, {amount(config.kv_cache_bytes(longest, capped=False))} without"
+        f"KV cache ({config.dtype}, batch 1): {config.kv_cache_bytes(1):,} bytes a token; at "
+        f"{longest:,} positions {amount(config.kv_cache_bytes(longest))} with sliding layers "
+        f"capped at their window, {amount(config.kv_cache_bytes(longest, capped=False))} without"
     )
