@@ -74,7 +74,6 @@ def test_masks(given):
         ([[1, 1, 1], [1, 1, 1]], "has shape [2, 3], the ids [1, 3]"),
         ([1, 2, 1], "other numbers than 0 and 1"),
         (torch.tensor([[0.0, -torch.inf, 0.0]]), "other numbers than 0 and 1"),
-        ([0, 0, 0], "leaves a prompt without a token"),
         ("111", "cannot be read from str 111"),
         ([[1, 1], [1]], "cannot be read from list"),
     ],
