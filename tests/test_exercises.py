@@ -254,7 +254,7 @@ ROWS = torch.arange(6.0).view(2, 3)
         ((2, 3), torch.zeros(2, 3), "answer with its `.shape`"),
         ((2, 3), "2, 3", "That is text. A tuple"),
         (128, float("inf"), "no finite number"),
-        (128, 256, "Too large, by a factor of 2. One multiply-accumulate is two FLOPs"),
+        (128, 256, "Too large, by a factor of 2. A number in bfloat16 has two bytes"),
         (128, 64, "Too small, by a factor of 2."),
         (128, 1024, "Too large, by a factor of 8. A byte has eight bits"),
         (0.128, 12.8, "by a factor of 100. A share"),
@@ -263,7 +263,8 @@ ROWS = torch.arange(6.0).view(2, 3)
         (9.5, 9.5 * 2**30, "Which unit is asked for"),
         (128, 129, "Off by one"),
         (7298011136, 7298011135, "Off by one"),
-        (7298011136, 7.3e9, "do not round"),
+        (7298011136, 7.3e9, "Rounded, and this is a count"),
+        (25_167_872, 25_165_824, "Which few are left out, or counted twice?"),
         (128, -128, "the sign is not"),
         (8.0, 0.125, "Upside down"),
         (0.1125, 0.11, "rounded too far"),
@@ -301,6 +302,16 @@ def test_units_of_bytes_are_named_only_where_bytes_are_asked_for():
     ratio, near = 0.9, 0.9 * 1.0737
     assert "GiB" in find_slip(ratio, near, None, "GiB of it")
     assert "GiB" not in (find_slip(ratio, near, None, "the factor") or "")
+
+
+def test_a_factor_of_two_is_of_bytes_or_of_flops():
+    assert "bytes" not in find_slip(128, 256, None, "FLOPs of it")
+    assert "FLOPs" in find_slip(128, 256, None, "FLOPs of it")
+
+
+def test_another_head_is_told_nothing_of_the_right_one():
+    said = {oe.check("10.5", place).message for place in [(0, 2), (2, 1), (7, 0), (0, 0)]}
+    assert said == {"Another head is missed more. Take them all, and look for the largest loss."}
 
 
 def test_a_misconception_that_answers_with_an_array_does_not_raise(monkeypatch):

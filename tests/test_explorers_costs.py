@@ -111,6 +111,7 @@ def test_the_page_counts_what_python_counts(opened, seed):
     assert overtaking == overtaken(costs, convention)
     config = read_config(explorer.model)
     assert [cells[0] for cells in memory.values()] == [
+        f"{config.kv_cache_bytes(1):,} bytes",
         f"{config.kv_cache_bytes(costs.seq, costs.batch):,} bytes",
         f"{config.kv_cache_bytes(costs.seq, costs.batch, capped=False):,} bytes",
         f"{total(costs.model().values()).weight_bytes:,} bytes",

@@ -45,7 +45,7 @@ def plot_norms_by_layer(
         for axis, (name, values) in zip(axes, norms.items(), strict=True):
             layers = np.repeat(np.arange(values.shape[0]), values.shape[1])
             axis.axhline(initial, color=WARM, linestyle="--", linewidth=1.2)
-            axis.scatter(layers, values.ravel(), s=12, color=ACCENT, alpha=0.75, linewidths=0)
+            axis.scatter(layers, values.ravel(), s=20, color=ACCENT, alpha=0.9, linewidths=0)
             axis.set(title=name, xlabel="layer", xticks=_ticks(values.shape[0]))
         highest = max(initial, *(values.max() for values in norms.values()))
         axes[0].set(ylabel="Frobenius norm", ylim=(0, 1.05 * highest))

@@ -20,8 +20,10 @@ from olmo_explain.picture import Picture
 from olmo_explain.roofline import Roofline
 
 SHORTEST = 64  # where attention's share begins to be seen
-LINES = {"full": (QUIET, ":"), "causal": (WARM, "--"), "windowed": (ACCENT, "-")}
+# In a full layer causal and windowed are one line: the broken one lies on the other.
+LINES = {"full": (QUIET, ":"), "windowed": (ACCENT, "-"), "causal": (WARM, "--")}
 NAMES = {"full": "full square", "causal": "causal", "windowed": "windowed"}
+LABELS = {"q_proj": "Linear", "scores": "scores, apply", "softmax": "softmax", "silu": "SiLU"}
 PLACES = {
     "sliding_attention": "a sliding layer",
     "full_attention": "a full layer",
@@ -87,22 +89,24 @@ def plot_attention_share(config: OlmoConfig, model: str) -> Picture:
 
 def plot_roofline(machine: Roofline, passes: Mapping[str, Costs], model: str) -> Picture:
     """One layer's operations on a machine's roofline, a kind of mark for each pass."""
-    marks = iter((("o", ACCENT), ("s", WARM), ("^", QUIET)))
-    said, reach = [], [0.1, 10 * machine.ridge]
+    marks = iter((("o", ACCENT, 9), ("s", WARM, 5), ("^", QUIET, 4)))  # smaller ones on larger
+    said, reach, labels = [], [0.1, 10 * machine.ridge], {}
     with start(1, height=3.4) as (figure, (axis,)):
         for name, costs in passes.items():
             layer = costs.layer(convention="windowed").values()
             intensities = [operation.intensity for operation in layer]
             reached = [machine.reachable(intensity) / 1e9 for intensity in intensities]
-            marker, colour = next(marks)
-            axis.plot(intensities, reached, marker, color=colour, alpha=0.8, label=name, zorder=3)
-            for at, names in _labels(costs).items():
-                place = (at, machine.reachable(at) / 1e9)
-                axis.annotate(names, place, (6, -12), textcoords="offset points", fontsize=8)
+            marker, colour, size = next(marks)
+            axis.plot(intensities, reached, marker, color=colour, ms=size, label=name, zorder=3)
+            _label(costs, labels)
             waiting = [o.name for o in layer if machine.place(o).bound == "memory"]
             linear = sum(name in waiting for name in LINEAR)
             said.append(f"{name}: {linear} of {len(LINEAR)} Linear modules wait for memory")
             reach.append(2 * max(intensities))
+        for at, names in labels.items():
+            place = (at, machine.reachable(at) / 1e9)
+            text = ", ".join(names)
+            axis.annotate(text, place, (8, -12), textcoords="offset points", fontsize=8)
         roof = np.geomspace(min(reach), max(reach), 200)
         axis.plot(roof, [machine.reachable(x) / 1e9 for x in roof], color=QUIET, linewidth=1.2)
         axis.axvline(machine.ridge, color=QUIET, linestyle=":", linewidth=1)
@@ -130,15 +134,14 @@ def _pass(costs: Costs) -> str:
     return f"{costs.seq:,} positions, batch {costs.batch:,}"
 
 
-def _labels(costs: Costs) -> dict[float, str]:
-    """What stands at an intensity; those that would lie over one another share a label."""
+def _label(costs: Costs, labels: dict[float, list[str]]) -> None:
+    """Adds what stands at an intensity; those that would lie over one another share a label."""
     layer = costs.layer(convention="windowed")
-    labels: dict[float, str] = {}
-    for name, label in {"q_proj": "Linear", "scores": "scores, apply"}.items():
+    for name, label in LABELS.items():
         at = layer[name].intensity
         near = next((other for other in labels if 0.5 < other / at < 2), at)
-        labels[near] = f"{labels[near]}, {label}" if near in labels else label
-    return labels
+        if label not in labels.setdefault(near, []):
+            labels[near].append(label)
 
 
 def _share(config: OlmoConfig, seq: int, place: str, convention: Convention) -> float:

@@ -26,11 +26,15 @@ UNITS = [
 ]
 """Said only where the question speaks of bytes: any ratio is near some power of 1.024."""
 COUNTS = [
-    (2, "One multiply-accumulate is two FLOPs, a number in bfloat16 has two bytes, and some things "
-        "come in pairs, as keys and values do"),
+    (2, "One multiply-accumulate is two FLOPs, and things come in pairs, as keys and values"),
+    (4, "In one layer of four attention is full"),
+]
+"""Said only of counts, which a whole number answers."""
+OF_BYTES = [
+    (2, "A number in bfloat16 has two bytes, and things come in pairs, as keys and values"),
     (4, "A float32 has four bytes, and in one layer of four attention is full"),
-]  # fmt: skip
-"""Said only of counts, which a whole number answers, and of bytes."""
+]
+"""Said instead where the question speaks of bytes."""
 BYTES = re.compile(r"\b(bytes?|[kKMG]i?B)\b")
 EXACT = 1e-9  # a factor of a whole number is just that factor
 NEAR = 0.05
@@ -81,16 +85,20 @@ def _in_numbers(right: float, answer: float, asked: str) -> Iterator[str]:
     exact = EXACT if isinstance(right, int) else 1e-3
     if right and close(answer, -right, exact):
         yield "The size is right, the sign is not."
-    if isinstance(right, int) and answer != right and close(answer, right, 1e-3):
-        if abs(answer - right) == 1:
+    if isinstance(right, int) and answer != right:
+        if abs(answer - right) == 1 and close(answer, right, 1e-3):
             yield "Off by one. Count from 0, or an end too many or too few?"
-        yield "Close, but this is a count: compute it, and do not round."
+        if _is_short(right, answer):
+            yield "Rounded, and this is a count: answer with the computed number."
+        if close(answer, right, 1e-3):
+            yield "Close, but this is a count. Which few are left out, or counted twice?"
     if abs(right) > 2 and abs(answer - right) == 1:
         yield "Off by one. Count from 0, or an end too many or too few?"
     if right and close(answer * right, 1, exact):
         yield "Upside down: divide the other way round."
     of_bytes = BYTES.search(asked)
-    counts = COUNTS if of_bytes or isinstance(right, int) else [(2, ""), (4, "")]
+    of_counts = COUNTS if isinstance(right, int) else [(2, ""), (4, "")]
+    counts = OF_BYTES if of_bytes else of_counts
     for factor, why in counts + FACTORS + (UNITS if of_bytes else []):
         for size, word in ((factor, "large"), (1 / factor, "small")):
             if right and close(answer, right * size, exact):
@@ -106,6 +114,11 @@ def _rounded(right: float, answer: float) -> bool:
     """Whether the answer is the right one to as many digits as it has."""
     digits = -Decimal(repr(float(answer))).normalize().as_tuple().exponent
     return round(right, digits) == answer
+
+
+def _is_short(right: int, answer: float) -> bool:
+    """Whether the answer is a count of more digits than the two to four that it was given with."""
+    return any(float(f"{right:.{digits}g}") == answer for digits in (2, 3, 4)) and right > 10**5
 
 
 def _in_tuples(right: tuple, answer: tuple, tolerance: float | None) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 from typing import Any
 
 from olmo_explain.answers import same
@@ -21,8 +22,9 @@ def _layer() -> int:
     return read_config("tiny").full_attention_layers[-1]
 
 
-def _o_proj() -> Any:
-    return tiny()[0].model.layers[_layer()].self_attn.o_proj.weight.detach()
+def _weight(projection: str = "o_proj", layer: int | None = None) -> Any:
+    attention = tiny()[0].model.layers[_layer() if layer is None else layer].self_attn
+    return attention.get_submodule(projection).weight.detach()
 
 
 def _columns(head: int) -> slice:
@@ -72,14 +74,13 @@ def _loss_without(layer: int, head: int) -> float:
         return repetition_losses(tiny()[0], _ids(), PERIOD).second
 
 
-def _most_missed() -> tuple[int, int]:
+def _places() -> list[tuple[int, int]]:
     config = read_config("tiny")
-    places = [
-        (layer, head)
-        for layer in range(config.num_hidden_layers)
-        for head in range(config.num_attention_heads)
-    ]
-    return max(places, key=lambda place: _loss_without(*place))
+    return list(product(range(config.num_hidden_layers), range(config.num_attention_heads)))
+
+
+def _most_missed() -> tuple[int, int]:
+    return max(_places(), key=lambda place: _loss_without(*place))
 
 
 def _induction_head() -> tuple[int, int]:
@@ -96,26 +97,46 @@ def _largest(projection: str) -> tuple[int, int]:
 EXERCISES = {
     "10.1": Exercise(
         question="what head 3 writes with, [D, Dh]",
-        right=lambda: _o_proj()[:, _columns(HEAD)],
+        right=lambda: _weight()[:, _columns(HEAD)],
         wrong=[
             Wrong(
-                lambda: _o_proj()[_columns(HEAD)],
+                lambda: _weight()[_columns(HEAD)],
                 "Those are rows. The matrix is square, so nothing fails, but a row of `o_proj` is "
                 "one number of the output, to which every head writes.",
-                also=lambda answer: same(_o_proj()[_columns(HEAD)].T, answer),
+                also=lambda answer: same(_weight()[_columns(HEAD)].T, answer),
             ),
             Wrong(
-                lambda: _o_proj()[:, _columns(HEAD - 1)],
+                lambda: _weight()[:, _columns(HEAD - 1)],
                 "That is the head before it. Heads are counted from 0.",
             ),
             Wrong(
-                lambda: _o_proj()[:, HEAD :: read_config("tiny").num_attention_heads],
+                lambda: _weight()[:, HEAD :: read_config("tiny").num_attention_heads],
                 "You took every fourth column. A head is one block of `head_dim` columns.",
             ),
             Wrong(
-                lambda: _o_proj()[:, HEAD : HEAD + 1],
+                lambda: _weight()[:, HEAD : HEAD + 1],
                 "That is one column. A head has `head_dim` of them.",
-                also=lambda answer: same(_o_proj()[:, HEAD], answer),
+                also=lambda answer: same(_weight()[:, HEAD], answer),
+            ),
+            Wrong(
+                lambda: _weight(layer=read_config("tiny").full_attention_layers[0])[
+                    :, _columns(HEAD)
+                ],
+                "Those are the right columns of another layer's `o_proj`. The chapter's layer is "
+                "`LAYER`.",
+                also=lambda answer: any(
+                    same(_weight(layer=layer)[:, _columns(HEAD)], answer)
+                    for layer in range(read_config("tiny").num_hidden_layers)
+                ),
+            ),
+            Wrong(
+                lambda: _weight("v_proj")[:, _columns(HEAD)],
+                "Those are columns of another weight. A head writes with `o_proj`.",
+                also=lambda answer: any(
+                    same(_weight(name)[part], answer)
+                    for name in ("q_proj", "k_proj", "v_proj")
+                    for part in (_columns(HEAD), (slice(None), _columns(HEAD)))
+                ),
             ),
         ],
         hint="The heads stand side by side at the input of `o_proj`, and inputs are columns.",
@@ -220,12 +241,18 @@ EXERCISES = {
                 lambda: _largest("q_proj"),
                 "That head has the largest norm of its queries. A norm is not a job: measure the "
                 "loss.",
-                also=lambda place: place in (_largest("k_proj"), _largest("o_proj")),
+                also=lambda place: place == _largest("k_proj"),
+            ),
+            Wrong(
+                lambda: (0, 0),
+                "Another head is missed more. Take them all, and look for the largest loss.",
+                also=lambda place: place in _places(),
             ),
         ],
         hint="Silence each head in turn with `oe.ablate_head`, and compare "
         "`circuits.repetition_losses(model, ids, PERIOD).second`.",
-        shows="Without it most of the copying is gone: the induction heads no longer find the "
-        "place.",
+        shows="Without it the induction heads no longer find the place. It is also first by the "
+        "norms of `v_proj` and `o_proj`, which nobody could know: by those of `q_proj` and "
+        "`k_proj` it stands in the second half.",
     ),
 }

@@ -27,13 +27,13 @@ def _pairs(convention: Convention) -> int:
     return count_costs(_seven(), LONG).pairs("sliding_attention", convention)
 
 
+def _intensity(operation: str, batch: int) -> float:
+    return count_costs(_seven(), CACHED, batch, decode=True).layer()[operation].intensity
+
+
 def _gain(operation: str) -> float:
     """How much more arithmetic a byte pays for in a decoding step of BATCH sequences."""
-    many, one = (
-        count_costs(_seven(), CACHED, batch, decode=True).layer()[operation].intensity
-        for batch in (BATCH, 1)
-    )
-    return many / one
+    return _intensity(operation, BATCH) / _intensity(operation, 1)
 
 
 def _crossover(convention: Convention, against: Against = "attention_projections") -> int | None:
@@ -58,6 +58,10 @@ EXERCISES = {
                 lambda: _in_32b("k_proj") // PROMPT,
                 "That is one position. There are a thousand.",
                 also=lambda flops: same(_in_32b("k_proj") // PROMPT // 2, flops),
+            ),
+            Wrong(
+                lambda: _in_32b("k_proj") // read_config("olmo3-32b").num_key_value_heads,
+                "That is one head's keys. `k_proj` computes those of all key-value heads.",
             ),
         ],
         hint="Two for each weight of the matrix and each position; the matrix is [K · Dh, D].",
@@ -91,8 +95,9 @@ EXERCISES = {
         ],
         hint="Two for each number of each matrix that multiplies: all parameters but the "
         "embedding's. The norms' are so few that they do not matter here.",
-        shows="Twice the parameters. A backward pass takes two products for each one, for the "
-        "gradients of inputs and weights, so training takes about 6 FLOPs a parameter and token.",
+        shows="Twice the parameters that multiply. A backward pass takes two products for each "
+        "one, for the gradients of inputs and weights, so training takes about 6 FLOPs a parameter "
+        "and token.",
         tolerance=1e-3,
     ),
     "11.3": Exercise(
@@ -116,6 +121,15 @@ EXERCISES = {
                 lambda: _pairs("windowed") + LONG - _seven().sliding_window,
                 "One key too many for each query: the window counts the query's own position.",
             ),
+            Wrong(
+                lambda: _pairs("windowed") - _seven().sliding_window // 2,
+                "A query sees itself too: in the triangle the first query has one key, not none "
+                "and not a half.",
+                also=lambda pairs: (
+                    pairs
+                    in (_pairs("windowed") - _seven().sliding_window, _pairs("windowed") - LONG)
+                ),
+            ),
         ],
         hint="The first 4,096 queries see 1, 2, 3, … keys, all later ones 4,096.",
         shows="Less than half of the square at twice the window, and less and less beyond.",
@@ -133,6 +147,11 @@ EXERCISES = {
             Wrong(
                 lambda: 1 / BATCH,
                 "More sequences fetch more keys, but they also compute more scores.",
+            ),
+            Wrong(
+                lambda: _intensity("scores", BATCH),
+                "That is the intensity itself. Divide it by that of one sequence.",
+                also=lambda factor: same(round(_intensity("scores", 1), 2), factor),
             ),
         ],
         hint='`count_costs(config, 2048, batch, decode=True).layer()["scores"].intensity`, for '
@@ -159,6 +178,11 @@ EXERCISES = {
                 "That is the whole model, in which three layers of four slide. One full layer is "
                 "asked for.",
                 also=lambda positions: same(crossover_seq(_seven()), positions),
+            ),
+            Wrong(
+                lambda: 4 * _seven().hidden_size,
+                "So with exactly half of the square. The diagonal counts too, since a query sees "
+                "itself: T (T + 1) / 2 pairs.",
             ),
         ],
         hint='`crossovers(config, "attention_projections")` gives a length for each place and '

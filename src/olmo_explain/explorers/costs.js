@@ -7,7 +7,6 @@ const PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj"];
 const LINEAR = [...PROJECTIONS, "gate_proj", "up_proj", "down_proj"];
 const CONVENTION = { full: "full square", causal: "causal", windowed: "windowed by layer type" };
 const STOPS_AN_OCTAVE = 8;
-const KV_BYTES = 2n; // bfloat16
 const ENDLESS = 2n ** 40n; // positions; what has not overtaken by then never does
 
 const least = (a, b) => (a < b ? a : b);
@@ -92,7 +91,7 @@ function weightBytes(c, at) {
 
 function cacheBytes(c, { seq, batch }, capped) {
   const kept = capped ? least(seq, c.sliding_window) : seq;
-  return batch * 2n * c.kv_heads * c.head_dim * KV_BYTES *
+  return batch * 2n * c.kv_heads * c.head_dim * c.bytes_per_parameter *
     (c.sliding_layers * kept + c.full_layers * seq);
 }
 
@@ -197,6 +196,7 @@ function memoryPanel() {
   const node = make("section", {}, make("h3", {}, "Memory"), make("table", {}, body));
   const show = (c, at) => {
     const rows = [
+      ["KV cache of one token", cacheBytes(c, { seq: 1n, batch: 1n }, false)],
       ["KV cache, sliding layers keep their window", cacheBytes(c, at, true)],
       ["KV cache, every layer keeps every position", cacheBytes(c, at, false)],
       ["weights read", weightBytes(c, at)],

@@ -57,11 +57,19 @@ function picturePanel(model) {
       title.textContent = heads > 1 ? `${about.name}, head ${model.get("head")}` : about.name;
       keys.hidden = !isKeyed(about);
       const masked = seen.length < values.length;
+      const colours = low < 0 ? "orange below zero, green above" : "green: above zero";
       const range = masked && low === high ? `${low} where a key is seen` :
-        `From ${low.toPrecision(4)} to ${high.toPrecision(4)}. Orange below zero, green above`;
-      note.textContent = `${range}${masked ? "; grey: hidden by the mask" : ""}.` +
-        (isKeyed(about) ? " A row is a query, a column a key." : "");
-      canvas.ariaLabel = `${about.name}: ${tokens} tokens by ${numbers} numbers. ${note.textContent}`;
+        `From ${low.toPrecision(4)} to ${high.toPrecision(4)}; ${colours}`;
+      const sliding = model.get("layer_types")[model.get("layer")] === "sliding_attention";
+      note.textContent = [
+        `${range}${masked ? "; grey: hidden by the mask" : ""}.`,
+        isKeyed(about) ? "A row is a query, a column a key." : "",
+        masked && sliding && tokens <= model.get("sliding_window")
+          ? `This layer slides, but its window of ${model.get("sliding_window")} tokens is longer than the prompt.`
+          : "",
+      ].filter(Boolean).join(" ");
+      const [down, across] = isKeyed(about) ? ["queries", "keys"] : ["tokens", "numbers"];
+      canvas.ariaLabel = `${about.name}: ${tokens} ${down} by ${numbers} ${across}. ${note.textContent}`;
       painted = key;
     }
     frame(marker, tokens, numbers, model.get("token"), model.get("number"));
@@ -136,8 +144,10 @@ function render({ model, el }) {
     about.show(step, model.get("differences")[model.get("layer")][model.get("at")]);
     picture.show(step, `${model.get("layer")}.${step.name}.${place.head}`, values, hidden, heads, rows, columns);
     const [row, column] = isKeyed(step) ? ["query", "key"] : ["token", "number"];
+    const where = isKeyed(step) ? named(place.number) : place.number;
     spoken.say(`Layer ${model.get("layer")}, step ${step.step}, ${step.name}: ` +
-      `${row} ${model.get("token")}, ${column} ${place.number} is ${chosen.value}.`);
+      `${row} ${named(model.get("token"))}, ${column} ${where} is ` +
+      `${hidden(cell) ? "hidden" : Number(values[cell].toPrecision(4))}.`);
   });
 }
 

@@ -60,6 +60,7 @@ class StepExplorer(anywidget.AnyWidget):
 
     name = traitlets.Unicode().tag(sync=True)
     layer_types = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    sliding_window = traitlets.Int(0).tag(sync=True)
     tokens = traitlets.List(traitlets.Unicode()).tag(sync=True)
     steps = traitlets.List(traitlets.Dict(), help="about each value, and where in a layer's data")
     steps.tag(sync=True)
@@ -112,6 +113,7 @@ def explore_steps(
         at=list(STEPS).index(step),
         name=label(model),
         layer_types=list(loaded.config.layer_types),
+        sliding_window=loaded.config.sliding_window or 0,
         tokens=[tokenizer.decode([i]) for i in ids[0].tolist()],
         steps=_about_steps(loaded, values),
         differences=differences,
