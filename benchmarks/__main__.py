@@ -49,17 +49,19 @@ def main() -> None:
     parser.add_argument(
         "--html", type=Path, default=results.ROOT / "_build" / "html", help="the built book"
     )
-    parser.add_argument("--json", type=Path, help="where to write the results as well")
+    parser.add_argument("--json", type=Path, help="where to write all results, if elsewhere")
     asked = parser.parse_args()
     if asked.seven_b and not (asked.seven_b / "config.json").is_file():
         parser.error(f"{asked.seven_b} holds no config.json: name the directory of a checkpoint")
+    where = asked.json or results.ROOT / "build" / "bench.json"
+    if where.is_dir() or not where.parent.parent.is_dir():
+        parser.error(f"{where} cannot be written: name a file in a directory that is there")
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler tells of every start
     plan = Plan(asked.quick, asked.seven_b, asked.html)
     found = run(asked.only or list(SUBJECTS), plan)
     if not (asked.only or asked.quick):
         results.store(found)
         tell(f"wrote {results.JSON}, {results.TABLES.name} and README.md")
-    where = asked.json or results.ROOT / "build" / "bench.json"
     where.parent.mkdir(parents=True, exist_ok=True)
     where.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 

@@ -86,7 +86,7 @@ class Times:
 
     seconds: Mapping[str, Sequence[float]]
 
-    def rows(self, model: str, unit: str = "ms", **notes: str) -> list[Row]:
+    def rows(self, model: str, unit: str = "ms") -> list[Row]:
         """A row a way, its ratio to the first one's."""
         names = list(self.seconds)
         scale = {"s": 1, "ms": 1e3, "µs": 1e6}[unit]
@@ -99,7 +99,6 @@ class Times:
                 ratio=self.ratio(name, names[0]) if name != names[0] else None,
                 against=names[0] if name != names[0] else None,
                 rounds=len(self.seconds[name]),
-                note=notes.get(name, ""),
             )
             for name in names
         ]

@@ -1,9 +1,9 @@
 """The norms of every head, against one plain pass over the same bytes.
 
-A plain pass adds up the bytes as 64-bit integers, each core a half, over pages that are mapped
-already: what memory can give. Between it and the norms stand the page faults of a fresh map, which
-whoever opens a file has to take, and the arithmetic: a bfloat16 is widened to float32, squared and
-added up.
+A plain pass adds up the bytes as 64-bit integers, in as many threads as head_norms takes, over
+pages that are mapped already: what memory can give. Between it and the norms stand the page faults
+of a fresh map, which whoever opens a file has to take, and the arithmetic: a bfloat16 is widened to
+float32, squared and added up.
 """
 
 import mmap
@@ -18,10 +18,9 @@ from benchmarks.frame import Plan, Row, Subject, Times, take_turns, tell
 from benchmarks.one_head import checkpoint
 from olmo_explain.checkpoint import Checkpoint, StoredTensor, widen
 from olmo_explain.config import read_config
-from olmo_explain.heads import BLOCK_NUMBERS, PROJECTIONS, head_norms
+from olmo_explain.heads import BLOCK_NUMBERS, PROJECTIONS, THREADS, head_norms
 
 TITLE = "The norms of every head, against one pass over the same bytes in the page cache"
-CORES = 2
 BLOCK = 2 * BLOCK_NUMBERS  # bytes of bfloat16, as head_norms takes them
 
 
@@ -56,19 +55,17 @@ def _rows(directory: Path, name: str, plan: Plan) -> list[Row]:
 
 def rates(times: Times, name: str, size: int) -> list[Row]:
     """The same as bytes a second, and as shares of the plain pass's rate."""
-    base = "rate of a plain pass"
-    rows = [
-        Row(base, name, size / times.median("plain pass") / 1e9, "GB/s", note=f"{size:,} bytes")
-    ]
+    base, rounds = "rate of a plain pass", len(times.seconds["plain pass"])
+    plain = size / times.median("plain pass") / 1e9
+    rows = [Row(base, name, plain, "GB/s", rounds=rounds, note=f"{size:,} bytes")]
     for way in list(times.seconds)[1:]:
         rate = size / times.median(way) / 1e9
         share = 1 / times.ratio(way, "plain pass")
-        rows.append(Row(f"rate of {way}", name, rate, "GB/s", share, base))
+        rows.append(Row(f"rate of {way}", name, rate, "GB/s", share, base, rounds))
     afresh = "plain pass, map made afresh"  # where head_norms begins too
     rate, share = size / times.median("head_norms") / 1e9, 1 / times.ratio("head_norms", afresh)
-    rows.append(
-        Row("rate of head_norms, its map new", name, rate, "GB/s", share, f"rate of {afresh}")
-    )
+    what = "rate of head_norms, its map new"
+    rows.append(Row(what, name, rate, "GB/s", share, f"rate of {afresh}", rounds))
     return rows
 
 
@@ -77,12 +74,12 @@ def over_tensors(
     bytes_of: Callable[[str], np.ndarray],
     work: Callable[[np.ndarray], object],
 ) -> None:
-    """Does the work on every tensor, dealt out over the cores."""
+    """Does the work on every tensor, dealt out over the threads."""
 
     def one(tensor: StoredTensor) -> None:
         work(bytes_of(tensor.shard)[tensor.start : tensor.end])
 
-    with ThreadPoolExecutor(CORES) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(one, tensors))
 
 

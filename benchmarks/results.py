@@ -6,7 +6,6 @@ README and book quote these files alone: `tests/test_benchmarks.py` makes both a
 import json
 import math
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +85,10 @@ def _table(subject: dict[str, Any]) -> str:
 def _lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     yield "| what | of | figure | ratio | to | rounds |"
     yield "|---|---|--:|--:|---|--:|"
-    for _, group in groupby(rows, key=lambda row: row["model"]):
-        for row in group:
-            what = f"{row['what']} ({row['note']})" if row["note"] else row["what"]
-            cells = (what, row["model"], figure(row), ratio(row), row["against"] or "")
-            yield f"| {' | '.join(cells)} | {row['rounds']} |"
+    for row in rows:
+        what = f"{row['what']} ({row['note']})" if row["note"] else row["what"]
+        cells = (what, row["model"], figure(row), ratio(row), row["against"] or "")
+        yield f"| {' | '.join(cells)} | {row['rounds']} |"
 
 
 def figure(row: dict[str, Any]) -> str:

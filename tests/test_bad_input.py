@@ -145,10 +145,13 @@ def test_numbers_beyond_all_measure(monkeypatch, words):
     refused(monkeypatch, *words)
 
 
-def test_a_length_beyond_the_vocabulary_is_a_length(monkeypatch):
-    code, out, _ = run(monkeypatch, "trace", "olmo3-7b", "--prompt-length", 100_279, "--json")
+def test_a_length_beyond_the_vocabulary_is_a_length(monkeypatch, tmp_path):
+    model = described(tmp_path, max_position_embeddings=4096)  # of 2,048 tokens
+    code, out, _ = run(monkeypatch, "trace", model, "--prompt-length", 3000, "--json")
     assert code == 0
-    assert json.loads(out)["calls"][0]["input_shapes"] == [[1, 100_279]]
+    assert json.loads(out)["calls"][0]["input_shapes"] == [[1, 3000]]
+    line = refused(monkeypatch, "trace", model, "--prompt-length", 10**12)
+    assert "longer than the model takes. Choose up to 4,096." in line
 
 
 def test_a_rank_alone_is_no_torchrun(monkeypatch):

@@ -158,6 +158,10 @@ def test_all_norms_are_those_of_each_head(tmp_path, dtype):
 def test_norms_are_summed_well_where_float16_would_overflow():
     bits = np.full((1000, 4096), np.float16(60000)).view("<u2")
     assert frobenius(bits, "F16") == pytest.approx(60_000 * math.sqrt(4_096_000), rel=1e-6)
+    large = np.full((2, 8), np.float32(1e20)).view("<u4")
+    assert frobenius(large, "F32") == pytest.approx(4e20)
+    bfloat16 = np.array([[0x6000, 0xE000]], "<u2")  # ±2**65
+    assert frobenius(bfloat16, "BF16") == pytest.approx(2**65.5)
     huge = np.full((2, 8), 1e200).view("<u8")
     assert frobenius(huge, "F64") == math.inf
 

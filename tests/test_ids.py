@@ -1,5 +1,6 @@
 """Token ids as readers write them, and what is said of those that are none."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,11 +15,15 @@ from olmo_explain.verification import verify
 
 @pytest.mark.parametrize(
     "given",
-    [[5, 6], (5, 6), range(5, 7), [[5, 6]], torch.tensor([5, 6]), torch.tensor([[5, 6]])],
+    [
+        *([5, 6], (5, 6), range(5, 7), [[5, 6]], torch.tensor([5, 6]), torch.tensor([[5, 6]])),
+        *(torch.tensor([5, 6], dtype=torch.int8), np.array([5, 6]), np.array([[5, 6]], "u1")),
+    ],
     ids=repr,
 )
 def test_lists_and_tensors(given):
-    assert as_ids(given, 10).tolist() == [[5, 6]]
+    ids = as_ids(given, 10)
+    assert ids.tolist() == [[5, 6]] and ids.dtype == torch.long
 
 
 def test_several_prompts():

@@ -4,7 +4,9 @@ import json
 
 import pytest
 import torch
+from checkpoints import tiny_fields
 
+import olmo_explain as oe
 from olmo_explain.errors import CheckpointError, ConfigError, ModelNotFound, OutOfRange, UsageError
 from olmo_explain.models import load, prompt_ids
 from olmo_explain.source import preset
@@ -20,6 +22,42 @@ def test_tiny_loads_in_its_own_dtype_and_in_another():
 def test_a_preset_without_weights_is_on_the_meta_device():
     model, tokenizer = load("olmo3-7b")
     assert model.device.type == "meta" and model.dtype == torch.bfloat16 and tokenizer is None
+
+
+def test_a_path_names_a_directory(tmp_path):
+    where = preset("tiny").directory
+    assert load(where)[0].dtype == torch.bfloat16
+    assert oe.read_config(where) == oe.read_config("tiny")
+    assert oe.head_norms(where)["q_proj"].shape == (8, 4)
+    with pytest.raises(ModelNotFound, match="There is no directory"):
+        load(tmp_path / "tiny")
+    with pytest.raises(UsageError, match="None names no model"):
+        oe.read_config(None)
+
+
+def test_what_cannot_be_loaded_so_is_said():
+    with pytest.raises(UsageError, match=r"Unknown attention 'frob'\. Choose eager"):
+        load("tiny", attention="frob")
+    model, _ = load("tiny")
+    with pytest.raises(OutOfRange, match="1,025 tokens is longer than the model takes"):
+        prompt_ids(model, None, prompt_length=1025)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"rms_norm_eps": None}, {"hidden_act": "frob"}, {"pad_token_id": 99_999}),
+        {"use_cache": "x"},
+    ],
+    ids=repr,
+)
+def test_a_config_that_transformers_refuses_is_one_line(tmp_path, changes):
+    for file in preset("tiny").directory.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "config.json").write_text(json.dumps(tiny_fields() | changes))
+    with pytest.raises((ConfigError, CheckpointError)) as caught:
+        load(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_directory_loads_like_the_preset(tmp_path):

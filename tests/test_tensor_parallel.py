@@ -188,6 +188,8 @@ def test_a_process_that_dies_ends_the_others(tmp_path):
         (("trace", "olmo3-7b", "--tp"), "olmo3-7b has shapes and no weights"),
         (("trace", "nowhere", "--tp"), "No model named 'nowhere'"),
         (("trace", "--tp"), "Missing argument 'MODEL'"),
+        (("trace", "tiny"), "torchrun started 2 processes, and each would run the whole model"),
+        (("verify", "tiny", "--json"), "Add --tp, or leave out torchrun"),
     ],
 )
 def test_bad_input_is_said_once(words, line):

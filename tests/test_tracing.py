@@ -2,12 +2,14 @@
 
 import gc
 import tracemalloc
+from threading import Event, Thread
 
 import pytest
 import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from olmo_explain.errors import UsageError
 from olmo_explain.models import load, prompt_ids
 from olmo_explain.tracing import trace
 
@@ -263,6 +265,85 @@ def test_what_it_keeps_does_not_grow_with_the_prompt(ops):
         held = [it for it in gc.get_referents(*ran.calls) if isinstance(it, torch.Tensor)]
         assert not held
     assert kept[1] < 1.1 * kept[0], kept
+
+
+def test_a_module_that_raises_and_is_caught_runs_no_longer():
+    class Raises(nn.Module):
+        def forward(self, x):
+            raise ValueError
+
+    class Catches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bad, self.good = Raises(), nn.Tanh()
+
+        def forward(self, x):
+            try:
+                self.bad(x)
+            except ValueError:
+                x = x + 1
+            return self.good(x) * 2
+
+    ran = trace(Catches(), torch.ones(2), ops=True)
+    assert [(o.name, o.path) for o in ran.operators] == [("add", ""), ("tanh", "good"), ("mul", "")]
+    assert [call.path for call in ran.calls] == ["good"]
+
+
+@pytest.mark.parametrize("ops", [False, True])
+def test_other_threads_are_neither_counted_nor_disturbed(ops):
+    model, tokenizer = load("tiny")
+    ids = prompt_ids(model, tokenizer, prompt="Hello world")
+    alone, stopped, raised = trace(model, ids, ops=ops), Event(), []
+
+    def goes_on() -> None:
+        try:
+            with torch.no_grad():
+                while not stopped.is_set():
+                    model(ids)
+        except Exception as error:
+            raised.append(error)
+
+    threads = [Thread(target=goes_on) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert all(trace(model, ids, ops=ops) == alone for _ in range(5))
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join()
+    assert not raised
+
+
+def test_a_part_of_a_language_model_is_given_what_it_takes():
+    model, _ = load("tiny")
+    mlp = model.model.layers[0].mlp
+    x = torch.zeros(1, 2, model.config.hidden_size, dtype=model.dtype)
+    assert trace(mlp, x).counts == {"Linear": 3, "SiLUActivation": 1}
+
+
+def test_a_mask_may_be_a_list():
+    model, _ = load("tiny")
+    ran = trace(model, [5, 6, 7], attention_mask=[0, 1, 1])
+    assert ran == trace(model, torch.tensor([[5, 6, 7]]))
+    with pytest.raises(UsageError, match="attention_mask has shape"):
+        trace(model, [5, 6, 7], attention_mask=[1])
+
+
+def test_what_functions_read_of_a_weight_and_what_they_only_look_at():
+    class Borrows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.model = nn.Embedding(10, 4), nn.Linear(3, 3, bias=False)
+            self.none = nn.Embedding(0, 4)
+
+        def forward(self, ids):
+            self.none(ids[:0])
+            made = self.model.weight.new_zeros(2), torch.empty_like(self.model.weight)
+            return nn.functional.embedding(ids, self.table.weight), made
+
+    ran = trace(Borrows(), torch.tensor([3, 3]), ops=True)
+    assert ran.parameters_read == 40  # the whole table: which rows is not known
 
 
 class AsksForAutocast(nn.Linear):

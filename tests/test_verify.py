@@ -1,6 +1,7 @@
 """`verify`: silent where all is right, and naming layer, step and cause where something is not."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -44,6 +45,45 @@ def test_every_step_of_any_olmo_is_equal(case: Case):
     assert all(step.equal for step in checked.steps), checked
     assert checked.ok
     assert len(checked.steps) == len(STEPS) * case.fields["num_hidden_layers"] + 3
+
+
+def test_equal_means_every_bit(model):
+    weights = {name: weight.clone() for name, weight in model.state_dict().items()}
+    with torch.no_grad():
+        model.model.embed_tokens.weight[1, 0] = -0.0
+        weights["model.embed_tokens.weight"][1, 0] = 0.0
+    checked = verify(model, IDS, weights=weights)
+    assert checked.ok and not checked.steps[0].equal and checked.steps[0].max_abs_diff == 0
+
+
+def test_a_weight_that_is_no_number_is_still_the_checkpoints(model):
+    with torch.no_grad():
+        model.model.layers[1].self_attn.q_proj.weight.fill_(torch.nan)
+    checked = verify(model, IDS)
+    assert checked.ok and all(step.equal for step in checked.steps), checked
+
+
+def test_threads_take_turns():
+    model, _ = load("tiny")
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: verify(model, IDS), range(6)))
+    assert all(checked.ok and checked == found[0] for checked in found)
+    assert model.config._attn_implementation == "eager"
+
+
+def test_a_prompt_of_padding_alone():
+    mask = torch.ones_like(IDS)
+    mask[0] = 0
+    for attention in ("eager", "sdpa"):
+        assert verify(build(olmo3(), torch.float32, attention=attention), IDS, mask).ok
+    alone = build(olmo3(), torch.float32, attention="sdpa")
+    assert verify(alone, IDS[:1], mask[:1]).ok
+
+
+@pytest.mark.parametrize("part", [lambda model: model.model, lambda model: nn.Linear(2, 2)])
+def test_what_is_no_language_model(model, part):
+    with pytest.raises(UsageError, match=r"is a part of a language model|is no OLMo"):
+        verify(part(model), IDS)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

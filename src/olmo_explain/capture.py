@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from olmo_explain.reference import Activations
+from olmo_explain.rope_guard import ONE_AT_A_TIME
 
 Receive = Callable[[int | None, str, Tensor], None]
 """Called with (layer, name, value) as the model computes it; layer is None outside the layers."""
@@ -37,7 +39,8 @@ def capture(model: nn.Module, receive: Receive | None = None) -> Iterator[Activa
 
     With `receive`, values go there as they come instead, and nothing is kept. Scores, mask and
     pattern exist only in a model that was loaded with eager attention. On exit the model is as it
-    was, also after an exception or a keyboard interrupt.
+    was, also after an exception or a keyboard interrupt. Another thread's capture waits for the end
+    of this one, and what another thread computes meanwhile is not received.
 
     >>> with capture(model) as values, torch.no_grad():
     ...     _ = model(torch.tensor([[5, 6]]))
@@ -49,8 +52,14 @@ def capture(model: nn.Module, receive: Receive | None = None) -> Iterator[Activa
     def keep(layer: int | None, name: str, value: Tensor) -> None:
         values[layer, name] = value
 
-    with ExitStack() as undo:
-        _attach(model, receive or keep, undo)
+    thread = get_ident()
+
+    def receive_own(layer: int | None, name: str, value: Tensor) -> None:
+        if get_ident() == thread:
+            (receive or keep)(layer, name, value)
+
+    with ONE_AT_A_TIME, ExitStack() as undo:
+        _attach(model, receive_own, undo)
         yield values
 
 

@@ -105,7 +105,7 @@ class Checkpoint:
     """
 
     def __init__(self, model: str | Source):
-        self.source = resolve(model) if isinstance(model, str) else model
+        self.source = resolve(model)
         self._shards: dict[str, _Shard] = {}
         try:
             self._shard_of = dict.fromkeys(self._shard(SINGLE_FILE).tensors, SINGLE_FILE)

@@ -339,6 +339,16 @@ def doctor(
 def _processes(command: str, several: bool) -> Iterator[Any | None]:
     """What several processes do together, for as long as it lasts; None where there is only one."""
     if not several:
+        count = os.environ.get("WORLD_SIZE", "1") if "TORCHELASTIC_RUN_ID" in os.environ else "1"
+        if count != "1":
+            if os.environ.get("RANK", "0") != "0":  # the first says it
+                from olmo_explain.processes import leave
+
+                leave(2)
+            raise UsageError(
+                f"torchrun started {count} processes, and each would run the whole model",
+                "Add --tp, or leave out torchrun",
+            )
         yield None
         return
     from olmo_explain.processes import together

@@ -9,9 +9,10 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from operator import index
 from typing import Any, Literal
 
-from olmo_explain.errors import ConfigError, OutOfRange
+from olmo_explain.errors import ConfigError, OutOfRange, UsageError
 from olmo_explain.source import Source, resolve
 
 LayerType = Literal["sliding_attention", "full_attention"]
@@ -331,7 +332,7 @@ def read_config(model: str | Source) -> OlmoConfig:
     >>> read_config("olmo3-7b").parameters
     7298011136
     """
-    source = resolve(model) if isinstance(model, str) else model
+    source = resolve(model)
     name = f"{source.name}: config.json"
     try:
         fields = json.loads(source.read("config.json"))
@@ -368,6 +369,12 @@ def _ropes(fields: Mapping[str, Any]) -> dict[LayerType, Rope]:
 
 
 def _in_range(what: str, number: int, count: int) -> int:
+    try:
+        number = index(number)
+    except TypeError:
+        raise UsageError(
+            f"A {what} is a whole number, and {number!r} is none", "Count from 0"
+        ) from None
     if not 0 <= number < count:
         raise OutOfRange(
             f"There is no {what} {number}",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from olmo_explain.config import OlmoConfig, Rope
 from olmo_explain.rope import frequencies
+from olmo_explain.weights import differ
 
 READS = {
     "embedding": "model.embed_tokens",
@@ -79,7 +80,7 @@ def _weight_or_epsilon(
     stored = weights["model.embed_tokens.weight" if tied else name]
     if stored.shape != module.weight.shape:
         return f"weight: {name} has another shape than the checkpoint's"
-    if changed := (module.weight != stored).sum().item():
+    if changed := differ(module.weight, stored).sum().item():
         total = module.weight.numel()
         return f"weight: {changed:,} of {total:,} numbers of {name} are not the checkpoint's"
     epsilon = getattr(module, "variance_epsilon", config.rms_norm_eps)

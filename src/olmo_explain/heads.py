@@ -116,7 +116,7 @@ def read_head(model: str | Checkpoint, layer: int, head: int) -> Head:
     >>> read_head("tiny", layer=5, head=1).slices["q_proj"].shape
     (32, 128)
     """
-    checkpoint = Checkpoint(model) if isinstance(model, str) else model
+    checkpoint = model if isinstance(model, Checkpoint) else Checkpoint(model)
     config = read_config(checkpoint.source)
     slices = head_slices(config, layer, head)
     norms = {}
@@ -148,7 +148,7 @@ def head_norms(model: str | Checkpoint) -> dict[str, Float[np.ndarray, "layer he
     >>> head_norms("tiny")["q_proj"].shape
     (8, 4)
     """
-    checkpoint = Checkpoint(model) if isinstance(model, str) else model
+    checkpoint = model if isinstance(model, Checkpoint) else Checkpoint(model)
     config = read_config(checkpoint.source)
     Dh = config.head_dim
     jobs = [(name, layer) for layer in range(config.num_hidden_layers) for name in PROJECTIONS]
@@ -197,12 +197,24 @@ def _squares(bits: Bits, dtype: str, parts: int = 1) -> Float64[np.ndarray, "row
         return np.zeros((1, parts))
     rows = bits.reshape(len(bits), -1) if bits.ndim else bits.reshape(1, 1)
     if dtype == "BF16" and rows.shape[1] % (2 * parts) == 0 and rows.flags.c_contiguous:
-        return _squares_in_pairs(rows.view("<u4"), parts)
+        squares = _squares_in_pairs(rows.view("<u4"), parts)
+    else:
+        squares = _squares_in_blocks(rows, dtype, parts)
+    if not np.isfinite(squares).all():  # numbers near float32's largest, or infinite ones
+        squares = _squares_in_blocks(rows, dtype, parts, np.float64)
+    return squares
+
+
+def _squares_in_blocks(
+    rows: Bits, dtype: str, parts: int, summed_in: type | None = None
+) -> Float64[np.ndarray, "row part"]:
     squares = np.empty((len(rows), parts))
     block = _block(rows.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):  # infinite weights have infinite norms
         for first in range(0, len(rows), block):
             numbers = widen(rows[first : first + block], dtype)
+            if summed_in:
+                numbers = numbers.astype(summed_in)
             pieces = numbers.reshape(len(numbers), parts, -1)
             squares[first : first + block] = np.vecdot(pieces, pieces)
     return squares

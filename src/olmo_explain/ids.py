@@ -11,7 +11,7 @@ from olmo_explain.errors import OutOfRange, UsageError
 
 
 def as_ids(given: Any, vocab_size: int, device: torch.device | None = None) -> Int[Tensor, "b p"]:
-    """Ids as a tensor (batch, pos): a tensor, a list of whole numbers, or a list of such lists.
+    """Ids as a tensor (batch, pos): a tensor, an array, a list of whole numbers or of such lists.
 
     UsageError for text, for no token and for what holds no whole numbers; OutOfRange for an id that
     the vocabulary does not have.
@@ -19,7 +19,10 @@ def as_ids(given: Any, vocab_size: int, device: torch.device | None = None) -> I
     >>> as_ids([5, 6, 7], vocab_size=2048)
     tensor([[5, 6, 7]])
     """
-    ids = given if isinstance(given, Tensor) else _from_lists(given)
+    if isinstance(given, Tensor):
+        ids = given
+    else:
+        ids = _from_lists(given.tolist() if hasattr(given, "tolist") else given)
     if ids.ndim == 1:
         ids = ids[None]
     if ids.ndim != 2:
@@ -29,6 +32,8 @@ def as_ids(given: Any, vocab_size: int, device: torch.device | None = None) -> I
     if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
         name = str(ids.dtype).removeprefix("torch.")
         raise UsageError(f"Token ids are whole numbers, and these are {name}", "Give whole numbers")
+    if ids.dtype not in (torch.int32, torch.int64):
+        ids = ids.long()  # an embedding takes no other
     if not ids.is_meta:
         for found in (ids.min().item(), ids.max().item()):
             if not 0 <= found < vocab_size:

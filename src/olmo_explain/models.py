@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from os import PathLike
 from typing import Any
 
 import torch
@@ -21,11 +22,12 @@ from jaxtyping import Int
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils import logging
 
 from olmo_explain.checkpoint import Checkpoint
 from olmo_explain.config import AS_PUBLISHED, OlmoConfig, read_config
-from olmo_explain.errors import CheckpointError, ConfigError, UsageError
+from olmo_explain.errors import CheckpointError, ConfigError, OutOfRange, UsageError
 from olmo_explain.ids import as_ids
 from olmo_explain.rope_guard import REMEDIES, rope_regime
 from olmo_explain.source import FileMissing, HubSource, LocalSource, Source, resolve
@@ -35,7 +37,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def load(
-    model: str | Source,
+    model: str | PathLike | Source,
     dtype: torch.dtype | str | None = None,
     *,
     attention: str = "eager",
@@ -52,7 +54,9 @@ def load(
     >>> model.lm_head.weight.shape
     torch.Size([2048, 128])
     """
-    source = resolve(model) if isinstance(model, str) else model
+    source = resolve(model)
+    if attention not in (known := ("eager", *ALL_ATTENTION_FUNCTIONS.valid_keys())):
+        raise UsageError(f"Unknown attention {attention!r}", f"Choose {', '.join(known[:3])}, …")
     config = read_config(source)
     dtype = _dtype(dtype or config.dtype)
     if not _has_weights(source):
@@ -75,6 +79,12 @@ def load(
         raise CheckpointError(
             f"{source.name} cannot be loaded: {_first_line(error)}", "Download the checkpoint again"
         ) from error
+    except ImportError as error:
+        raise UsageError(_first_line(error), "Choose another attention") from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _unbuildable(source, error) from error
     return _guarded(loaded, config), _tokenizer(source, where, options)
 
 
@@ -95,6 +105,12 @@ def prompt_ids(
         raise UsageError(
             "This model comes without a tokenizer, so a prompt cannot be read",
             "Give token ids instead, or only a length (--ids 5,6,7 or --prompt-length 2)",
+        )
+    longest = getattr(model.config, "max_position_embeddings", None)
+    if prompt_length is not None and longest is not None and prompt_length > longest:
+        raise OutOfRange(
+            f"A prompt of {prompt_length:,} tokens is longer than the model takes",
+            f"Choose up to {longest:,}",
         )
     if ids is None and prompt_length is not None:
         ids = [number % model.config.vocab_size for number in range(prompt_length)]
@@ -158,12 +174,17 @@ def on_meta(
             return AutoModelForCausalLM.from_config(
                 config, dtype=dtype, attn_implementation=attention
             )
-    except Exception as error:  # of many types, by the field that is wrong
-        raise ConfigError(
-            f"{source.name}: transformers cannot build a model from config.json "
-            f"({type(error).__name__}: {_first_line(error)})",
-            AS_PUBLISHED,
-        ) from error
+    except Exception as error:
+        raise _unbuildable(source, error) from error
+
+
+def _unbuildable(source: Source, error: Exception) -> ConfigError:
+    """What transformers raises is of many types, by the field that is wrong."""
+    return ConfigError(
+        f"{source.name}: transformers cannot build a model from config.json "
+        f"({type(error).__name__}: {_first_line(error)})",
+        AS_PUBLISHED,
+    )
 
 
 def _guarded(model: PreTrainedModel, config: OlmoConfig) -> PreTrainedModel:

@@ -1,10 +1,10 @@
 """Every operator that PyTorch dispatches while a module runs, and which weights it touched.
 
-A weight is known by its storage: a view, as the transpose that `Linear` multiplies with, shares the
-storage of its parameter, also on the meta device where no tensor has an address. A *copy* does not:
-once a weight was cast or gathered into a tensor of its own, only the operator that made the copy is
-seen to touch it. Within one operator nothing is seen: that an embedding reads only some rows is
-known from its ids, not from here.
+A weight is known by the storage that it has when the watch begins: a view, as the transpose that
+`Linear` multiplies with, shares the storage of its parameter, also on the meta device where no
+tensor has an address. A *copy* does not: once a weight was cast or gathered into a tensor of its
+own, only the operator that made the copy is seen to touch it. Within one operator nothing is seen:
+that an embedding reads only some rows is known from its ids, not from here.
 """
 
 from bisect import bisect_left
@@ -17,8 +17,20 @@ from torch import Size, Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
-SHARES_UNSAID = frozenset({"aten._unsafe_view.default"})
+SHARES_UNSAID = frozenset(
+    {
+        "aten._unsafe_view.default",
+        "aten.unsafe_split.Tensor",
+        "aten.unsafe_split_with_sizes.default",
+    }
+)
 """Views by what they do, whose schema does not say so."""
+
+SHAPE_ONLY = frozenset(
+    [f"{made}_like" for made in ("empty", "zeros", "ones", "full", "rand", "randn", "randint")]
+    + [f"new_{made}" for made in ("empty", "zeros", "ones", "full", "empty_strided")]
+)
+"""They are given a tensor to make another one of its kind, and read none of its numbers."""
 
 
 class Operator(NamedTuple):
@@ -127,9 +139,14 @@ class _InStorage:
             self._overlap = any(before[1] > after[0] for before, after in pairwise(self._parts))
 
     def touched_by(self, tensor: Tensor) -> tuple[str, ...]:
-        """Those that have a byte in common with a tensor of this storage."""
+        """Those that a tensor of this storage overlaps, each taken from its first byte to its last.
+
+        Columns of one matrix lie between one another, and are not told apart.
+        """
+        if not tensor.numel():
+            return ()
         if self._only:
-            return self._only if tensor.numel() else ()
+            return self._only
         start, stop = _extent(tensor)
         parts = self._parts
         if self._overlap:
@@ -168,7 +185,7 @@ def _storage(tensor: Tensor) -> int | None:
     """What tells one storage from another on every device, where an address may be 0."""
     try:
         return tensor.untyped_storage()._cdata
-    except (NotImplementedError, RuntimeError):  # sparse tensors and some subclasses have none
+    except (NotImplementedError, RuntimeError, ValueError):  # sparse or lazy ones have none
         return None
 
 

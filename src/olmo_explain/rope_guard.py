@@ -8,6 +8,7 @@ one loads it. Neither says a word, so `oe.load`, `verify` and `doctor` ask this 
 import json
 from dataclasses import dataclass
 from importlib.metadata import version
+from threading import RLock, get_ident
 from typing import Any, Literal
 
 import torch
@@ -15,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from olmo_explain.config import LayerType, OlmoConfig, Rope
+from olmo_explain.errors import UsageError
 from olmo_explain.rope import frequencies
 from olmo_explain.source import preset
 
@@ -106,6 +108,10 @@ def installed_rope_regime() -> Regime:
 
 def config_of(model: nn.Module) -> OlmoConfig:
     """What a loaded model's config.json said, as far as its `config` still tells."""
+    if not hasattr(getattr(model, "config", None), "to_dict"):
+        raise UsageError(
+            f"{type(model).__name__} is no OLMo of transformers", "Give what load(…) gives"
+        )
     fields = model.config.to_dict()
     ropes = fields.get("rope_parameters") or {}
     if "rope_type" in ropes:
@@ -116,6 +122,10 @@ def config_of(model: nn.Module) -> OlmoConfig:
     return OlmoConfig.from_dict(fields, type(model).__name__)
 
 
+ONE_AT_A_TIME = RLock()
+"""Held by a thread that has put hooks on a model, or changed what it calls, until all is undone."""
+
+
 class _AllSeen(Exception):
     """Ends a forward pass whose rest nobody needs."""
 
@@ -124,10 +134,12 @@ def _position_embeddings(model: nn.Module) -> dict[LayerType, tuple[Tensor, Tens
     """cos and sin (pos, head_dim) that the first layer of each type is handed."""
     layer_types = config_of(model).layer_types
     handed: dict[LayerType, tuple[Tensor, Tensor]] = {}
-    handles = []
+    handles, thread = [], get_ident()
 
     def watch(kind: LayerType) -> Any:
         def hook(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+            if get_ident() != thread:
+                return
             cos, sin = kwargs["position_embeddings"]
             handed.setdefault(kind, (cos[0].float().cpu(), sin[0].float().cpu()))
             if len(handed) == len(set(layer_types)):
@@ -135,16 +147,18 @@ def _position_embeddings(model: nn.Module) -> dict[LayerType, tuple[Tensor, Tens
 
         return hook
 
-    try:
-        for layer, kind in zip(model.model.layers, layer_types, strict=True):
-            handles.append(layer.self_attn.register_forward_pre_hook(watch(kind), with_kwargs=True))
-        with torch.no_grad():
-            model(torch.zeros(1, 2, dtype=torch.long, device=model.device), use_cache=False)
-    except _AllSeen:
-        pass
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ONE_AT_A_TIME:
+        try:
+            for layer, kind in zip(model.model.layers, layer_types, strict=True):
+                attention, hook = layer.self_attn, watch(kind)
+                handles.append(attention.register_forward_pre_hook(hook, with_kwargs=True))
+            with torch.no_grad():
+                model(torch.zeros(1, 2, dtype=torch.long, device=model.device), use_cache=False)
+        except _AllSeen:
+            pass
+        finally:
+            for handle in handles:
+                handle.remove()
     return handed
 
 

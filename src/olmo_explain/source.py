@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib.resources import files
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlsplit
@@ -24,6 +25,7 @@ from olmo_explain.errors import (
     ExplainError,
     ModelNotFound,
     RemoteError,
+    UsageError,
 )
 from olmo_explain.waiting import progress
 
@@ -339,12 +341,24 @@ def preset(name: str) -> LocalSource:
     return LocalSource(Path(str(files("olmo_explain") / "presets" / name)), name)
 
 
-def resolve(model: str) -> Source:
-    """The source that a MODEL argument names. Asks no server yet.
+def resolve(model: str | PathLike | Source) -> Source:
+    """The source that a MODEL argument names, or is. Asks no server yet. A path is a directory's.
 
     >>> resolve("allenai/Olmo-3-7B-Instruct@main").repository
     'allenai/Olmo-3-7B-Instruct'
     """
+    if isinstance(model, PathLike):
+        if directory := _existing_directory(str(model)):
+            return LocalSource(directory, str(model))
+        raise ModelNotFound(
+            f"There is no directory {model}", "Name the directory that holds config.json"
+        )
+    if not isinstance(model, str):
+        if hasattr(model, "read") and hasattr(model, "open"):
+            return model
+        raise UsageError(
+            f"{model!r:.60} names no model", f"Choose {', '.join(PRESETS)}, a directory"
+        )
     if model in PRESETS:
         return preset(model)
     if model.startswith(("http://", "https://")):

@@ -24,7 +24,7 @@ from olmo_explain.sharding import check_shares
 from olmo_explain.source import Source
 from olmo_explain.tracing import Trace, trace
 from olmo_explain.verification import StepResult, verify
-from olmo_explain.weights import Weights
+from olmo_explain.weights import Weights, differ
 
 MLP_VALUES = frozenset({"gate_proj", "up_proj", "silu", "intermediate"})
 """What stays in parts under OLMo's plan: between the two cuts of the MLP."""
@@ -238,7 +238,7 @@ def _spoilt(model: nn.Module, stored: Checkpoint) -> list[str]:
         part = _part(parameter)
         whole = Weights(stored, part.dtype, part.device)[name]
         own = whole[tuple(slice(first, first + count) for first, count in _place(parameter))]
-        if changed := (part != own).sum().item():
+        if changed := differ(part, own).sum().item():
             total = f"{changed:,} of {part.numel():,} numbers of its part"
             said.append(f"{total} of {name} are not the checkpoint's")
     return said

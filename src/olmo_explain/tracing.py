@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache
+from threading import get_ident
 from traceback import walk_tb
 from typing import Any
 
@@ -25,9 +26,9 @@ from torch.nn.modules.module import (
 )
 from torch.utils.hooks import RemovableHandle
 
-from olmo_explain.ids import as_ids
+from olmo_explain.ids import as_ids, as_mask
 from olmo_explain.meta import forward_on_meta
-from olmo_explain.operators import Operator, OperatorWatch, first_tensor, tensors_in
+from olmo_explain.operators import SHAPE_ONLY, Operator, OperatorWatch, first_tensor, tensors_in
 
 Shape = tuple[int, ...]
 
@@ -108,7 +109,9 @@ def trace(model: nn.Module, *args: Any, ops: bool = False, **kwargs: Any) -> Tra
     the exception then carries a note that names the module.
 
     `ops`: write down every operator too. A weight that some function uses without a call of its
-    module, which only operators show, then counts as read.
+    module, which only operators show, then counts as read, a table that it looks up as read whole.
+
+    What other threads run meanwhile is not counted.
     """
     args, kwargs = _readable(model, args, kwargs)
     recorder = _Recorder(model, ops)
@@ -127,16 +130,19 @@ def trace(model: nn.Module, *args: Any, ops: bool = False, **kwargs: Any) -> Tra
 
 
 def _readable(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict]:
-    """What a language model is given: token ids may come as a list, and are looked at."""
+    """What a language model is given: ids and mask may come as lists, and are looked at."""
     vocab_size = getattr(getattr(model, "config", None), "vocab_size", None)
-    if vocab_size is None:
+    # A part of a language model has its config too, and takes something else.
+    if vocab_size is None or not hasattr(model, "get_input_embeddings"):
+        return args, kwargs
+    given = args[0] if args else kwargs.get("input_ids")
+    if given is None:
         return args, kwargs
     device = next((parameter.device for parameter in model.parameters()), None)
-    if args:
-        return (as_ids(args[0], vocab_size, device), *args[1:]), kwargs
-    if kwargs.get("input_ids") is not None:
-        return args, kwargs | {"input_ids": as_ids(kwargs["input_ids"], vocab_size, device)}
-    return args, kwargs
+    ids = as_ids(given, vocab_size, device)
+    if isinstance(mask := kwargs.get("attention_mask"), list | tuple):
+        kwargs = kwargs | {"attention_mask": as_mask(mask, ids)}
+    return ((ids, *args[1:]), kwargs) if args else (args, kwargs | {"input_ids": ids})
 
 
 class _Watched:
@@ -165,7 +171,7 @@ class _Watched:
                 yield parameter, parameter.numel()
             else:
                 rows = min(len(self.rows), len(parameter))
-                yield parameter, rows * (parameter.numel() // len(parameter))
+                yield parameter, rows * parameter[:1].numel()
 
 
 class _Recorder:
@@ -173,10 +179,11 @@ class _Recorder:
 
     A small model makes a hundred calls in a few milliseconds: a hook for each module would take
     longer to put on and off than all that is done here for its call. Torch's hook for all hears of
-    every module there is, so those of other models are passed over.
+    every module there is, so those of other models are passed over, and those of other threads.
     """
 
     def __init__(self, model: nn.Module, ops: bool):
+        self.thread = get_ident()
         self.calls: list[Call] = []
         self.running: list[str | None] = []  # their paths, where operators are watched
         self.watched = {module: _Watched(path, module) for path, module in model.named_modules()}
@@ -194,20 +201,24 @@ class _Recorder:
         self.handles.append(register_module_forward_hook(self._after, with_kwargs=True))
         if self.watch:
             self.handles.append(register_module_forward_pre_hook(self._before))
+            self.handles.append(register_module_forward_hook(self._leave, always_call=True))
 
     def detach(self) -> None:
         for handle in self.handles:
             handle.remove()
 
     def _before(self, module: nn.Module, args: tuple) -> None:
-        if (watched := self.watched.get(module)) is not None:
+        if (watched := self.watched.get(module)) is not None and get_ident() == self.thread:
             self.running.append(watched.path)
 
-    def _after(self, module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
-        if (watched := self.watched.get(module)) is None:
-            return
-        if self.watch:
+    def _leave(self, module: nn.Module, args: tuple, output: Any) -> None:
+        """Called also where the module raised, which whoever called it may have caught."""
+        if module in self.watched and get_ident() == self.thread:
             self.running.pop()
+
+    def _after(self, module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
+        if (watched := self.watched.get(module)) is None or get_ident() != self.thread:
+            return
         if not watched.works:  # it works through other modules, and what they do is theirs
             return
         watched.called = True
@@ -248,7 +259,10 @@ class _Recorder:
                 for parameter, count in watched.parameters_read():
                     read[id(parameter)] = max(count, read.get(id(parameter), 0))
         operators = None if self.watch is None else self.watch.seen
-        for name in _names_read(operators or ()):
+        whole, looked_up = _names_read(operators or ())
+        # Which rows a function looked up is known where a module did it, and only there.
+        whole |= {name for name in looked_up if id(self.parameters[name]) not in read}
+        for name in whole:
             read[id(self.parameters[name])] = self.parameters[name].numel()
         itemsize = {id(parameter): parameter.itemsize for parameter in self.parameters.values()}
         return Trace(
@@ -260,14 +274,14 @@ class _Recorder:
         )
 
 
-def _names_read(operators: Iterable[Operator]) -> set[str]:
-    """What operators read whole: all that they touch, but for a lookup's table, and views."""
-    return {
-        name
-        for operator in operators
-        if operator.weights and not operator.view and operator.name != "embedding"
-        for name in operator.weights
-    }
+def _names_read(operators: Iterable[Operator]) -> tuple[set[str], set[str]]:
+    """The weights that operators read whole, and those in which they looked something up."""
+    whole: set[str] = set()
+    looked_up: set[str] = set()
+    for operator in operators:
+        if operator.weights and not operator.view and operator.name not in SHAPE_ONLY:
+            (looked_up if operator.name == "embedding" else whole).update(operator.weights)
+    return whole, looked_up
 
 
 def _raised_in(error: Exception, model: nn.Module) -> str | None:

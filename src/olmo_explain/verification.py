@@ -31,9 +31,15 @@ from olmo_explain.reference import (
     positions_by_hand,
     rms_norm,
 )
-from olmo_explain.rope_guard import REMEDIES, RopeMeasurement, config_of, measure_rope
+from olmo_explain.rope_guard import (
+    ONE_AT_A_TIME,
+    REMEDIES,
+    RopeMeasurement,
+    config_of,
+    measure_rope,
+)
 from olmo_explain.waiting import Advance, progress
-from olmo_explain.weights import Weights
+from olmo_explain.weights import Weights, differ
 
 
 @dataclass(frozen=True)
@@ -146,18 +152,23 @@ def verify(
         )
     config = config or config_of(model)
     check_supported(config)
+    if not hasattr(model, "lm_head"):
+        raise UsageError(
+            f"{type(model).__name__} is a part of a language model", "Give the whole, with lm_head"
+        )
     ids = as_ids(ids, config.vocab_size, model.device)
     attention_mask = as_mask(attention_mask, ids)
-    rope = measure_rope(model, config)
-    weights = weights or model.state_dict()
-    with progress("Checking the layers", config.num_hidden_layers) as advance:
-        comparison = _Comparison(model, weights, config, ids, attention_mask, parts, advance)
-        with torch.no_grad(), capture(model, comparison.receive):
-            model(ids, attention_mask=attention_mask, use_cache=False)
+    weights = model.state_dict() if weights is None else weights
+    with ONE_AT_A_TIME:
+        rope, attention = measure_rope(model, config), model.config._attn_implementation
+        with progress("Checking the layers", config.num_hidden_layers) as advance:
+            comparison = _Comparison(model, weights, config, ids, attention_mask, parts, advance)
+            with torch.no_grad(), capture(model, comparison.receive):
+                model(ids, attention_mask=attention_mask, use_cache=False)
     return Verification(
         dtype=str(model.dtype).removeprefix("torch."),
         device=model.device.type,
-        attention=model.config._attn_implementation,
+        attention=attention,
         rope=rope,
         steps=comparison.results,
         cause=comparison.cause,
@@ -175,7 +186,7 @@ def tolerance(expected: Tensor, operations: int, largest_score: float = 1.0) -> 
     >>> tolerance(torch.ones(1), operations=9)  # √9 · 2⁻²³
     3.5762786865234375e-07
     """
-    largest = expected.abs().max().item()
+    largest = expected.abs().max().item() if expected.numel() else 0.0
     return torch.finfo(expected.dtype).eps * operations**0.5 * largest * max(largest_score, 1.0)
 
 
@@ -256,7 +267,7 @@ class _Comparison:
             theirs is not None
             and ours.shape == theirs.shape
             and ours.dtype == theirs.dtype
-            and torch.equal(ours, theirs)
+            and not differ(ours, theirs).any()
         )
         distance = 0.0 if equal else _distance(ours, theirs)
         allowed = 0.0 if self.exact else tolerance(ours, operations, largest_score)
@@ -278,5 +289,7 @@ class _Comparison:
 def _distance(ours: Tensor, theirs: Tensor | None) -> float | None:
     if theirs is None or ours.shape != theirs.shape:
         return None
+    if not ours.numel():
+        return 0.0
     distance = (ours.float() - theirs.float()).abs().max().item()
     return distance if distance < float("inf") else None  # not for NaN either

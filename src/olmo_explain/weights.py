@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Collection, Iterator, Mapping
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from olmo_explain.checkpoint import Checkpoint
@@ -15,6 +16,20 @@ STORED = {
     "F64": torch.float64,
 }
 """The dtypes of safetensors, and torch's."""
+
+
+_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def differ(one: Tensor, other: Tensor) -> Bool[Tensor, "..."]:
+    """Where two tensors of one shape have other bits: -0 is not 0, and a NaN is itself.
+
+    Of two dtypes the numbers are compared.
+    """
+    if one.dtype != other.dtype:
+        return one != other
+    bits = _BITS[one.itemsize]
+    return one.view(bits) != other.view(bits)
 
 
 class Weights(Mapping[str, Tensor]):

@@ -56,7 +56,7 @@ class Subject:
     """One model and what can be measured of it. Everything is measured when first asked for."""
 
     def __init__(self, model: str | Source):
-        self.source = resolve(model) if isinstance(model, str) else model
+        self.source = resolve(model)
         self.name = self.source.name
         self.config: OlmoConfig = read_config(self.source)
 

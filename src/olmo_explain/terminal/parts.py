@@ -15,7 +15,7 @@ CUT = {0: "rows", 1: "columns", None: "whole"}
 def print_parts(console: Console, ran: dict[str, Any]) -> None:
     """Every kind of weight with its parts, what each process read, and whether all ran alike."""
     shared = ran["tensor_parallel"]
-    title = f"{shared['world_size']} processes over {shared['backend']}, each with a part of"
+    title = f"{shared['world_size']} processes over {shared['backend']}, each with its part"
     table = Table(box=SIMPLE, title=title)
     for name in ("weight", "count", "shape", "cut into", "parts"):
         table.add_column(name, justify="right" if name == "count" else "left")

@@ -42,11 +42,16 @@ def print_operators(console: Console, ran: dict[str, Any]) -> None:
     table = Table(title=f"{len(operators):,} operators that read or compute, in order")
     table.add_column("#", justify="right")
     for name in ("operator", "module", "weights"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for operator in operators:
-        weights = ", ".join(operator["weights"])
+        # A module's own weights by their own names, as `weight`.
+        own = f"{operator['path']}."
+        weights = ", ".join(
+            name.removeprefix(own).removeprefix("model.") for name in operator["weights"]
+        )
         name = operator["op"].removeprefix("aten.").removesuffix(".default")
-        table.add_row(str(operator["index"]), name, operator["path"], weights)
+        path = operator["path"].removeprefix("model.")
+        table.add_row(str(operator["index"]), name, path, weights)
     console.print(table)
     views = len(ran["operators"]) - len(operators)
     console.print(f"{views:,} more only looked at their input in another way.")

@@ -40,6 +40,11 @@ def print_verification(
         console.print(PROBLEM, checked["cause"])
     if checked["remedy"]:
         console.print(PROBLEM, checked["remedy"])
+    if shared := checked.get("tensor_parallel"):
+        console.print(
+            f"{shared['world_size']} processes over {shared['backend']} ran it, each with its part "
+            "of the weights; values are compared within a tolerance."
+        )
     if checked["ok"]:
         count = sum(step["equal"] for step in checked["steps"])
         console.print(OK, f"{count:,} of {len(checked['steps']):,} values are equal.")
