@@ -17,7 +17,14 @@ BEGIN, END = "<!-- make bench writes this -->", "<!-- up to here -->"
 NOT_YET = "Nothing was measured yet: `make bench` does, and writes it here.\n"
 
 HEADLINES = {
-    "forward": ("trace", "trace with operators", "nnsight cache", "TransformerLens run_with_cache"),
+    "forward": (
+        "trace",
+        "trace with operators",
+        "an empty TorchDispatchMode",
+        "torch.profiler with shapes",
+        "nnsight cache",
+        "TransformerLens run_with_cache",
+    ),
     "head": ("olmo-explain head", "head", "head, over HTTP"),
     "norms": ("rate of head_norms",),
     "cold": ("olmo-explain config olmo3-7b", "olmo-explain head tiny"),
