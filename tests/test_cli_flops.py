@@ -1,6 +1,7 @@
 """`flops` and `trace --ops` as their users call them."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -84,8 +85,11 @@ def test_tables_for_people(monkeypatch):
     text = said("flops", "olmo3-7b", "--seq", "64")
     for number in ("26,287,276,032", "windowed by layer type", "24,704", "never", "6·N·D"):
         assert number in text
-    text = said("trace", "tiny", "--ops")
-    assert "model.layers.7.mlp.down_proj.weight" in text and "k_norm (4) → v_proj (3)" in text
+    for width in ("80", "160"):
+        monkeypatch.setenv("COLUMNS", width)
+        text = said("trace", "tiny", "--ops")
+        assert re.search(r"│ mm +│ layers\.7\.mlp\.down_proj +│ weight +│", text), text
+        assert "…" not in text and "k_norm (4) →" in text
 
 
 @pytest.mark.parametrize(
