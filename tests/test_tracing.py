@@ -330,6 +330,21 @@ def test_a_mask_may_be_a_list():
         trace(model, [5, 6, 7], attention_mask=[1])
 
 
+def test_weights_without_a_storage_are_passed_over():
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lazy = nn.LazyLinear(3, bias=False)
+            self.sparse = nn.Parameter(torch.eye(3).to_sparse(), requires_grad=False)
+
+        def forward(self, x):
+            return torch.sparse.mm(self.sparse, self.lazy(x))
+
+    ran = trace(Mixed(), torch.ones(3, 2), ops=True)
+    assert [call.path for call in ran.calls] == ["lazy", ""]
+    assert not any(operator.weights for operator in ran.operators)
+
+
 def test_what_functions_read_of_a_weight_and_what_they_only_look_at():
     class Borrows(nn.Module):
         def __init__(self):

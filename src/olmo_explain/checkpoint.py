@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from olmo_explain.errors import CheckpointError, OutOfRange, UsageError
-from olmo_explain.source import ByteFile, FileMissing, Source, resolve
+from olmo_explain.source import ByteFile, FileMissing, ModelLike, Source, resolve
 
 if TYPE_CHECKING:  # only annotations need it, and it would double the time to import this
     from jaxtyping import Float, UInt
@@ -104,7 +104,7 @@ class Checkpoint:
     checked whole: a damaged file is a CheckpointError that names it.
     """
 
-    def __init__(self, model: str | Source):
+    def __init__(self, model: ModelLike):
         self.source = resolve(model)
         self._shards: dict[str, _Shard] = {}
         try:

@@ -79,11 +79,7 @@ def main() -> None:
     except Exception as error:
         if not _is_usage_error(error):
             raise
-        if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0":
-            # torchrun started several, and the first says it.
-            from olmo_explain.processes import leave
-
-            leave(2)
+        _leave_it_to_the_first()
         said = error.format_message().rstrip(".")  # empty where help was shown instead
         _fail(f"{said}. Try: olmo-explain --help") if said else sys.exit(2)
     sys.exit(code or 0)
@@ -339,12 +335,9 @@ def doctor(
 def _processes(command: str, several: bool) -> Iterator[Any | None]:
     """What several processes do together, for as long as it lasts; None where there is only one."""
     if not several:
-        count = os.environ.get("WORLD_SIZE", "1") if "TORCHELASTIC_RUN_ID" in os.environ else "1"
-        if count != "1":
-            if os.environ.get("RANK", "0") != "0":  # the first says it
-                from olmo_explain.processes import leave
-
-                leave(2)
+        count = os.environ.get("WORLD_SIZE", "1")
+        if _started_by_torchrun() and count != "1":
+            _leave_it_to_the_first()
             raise UsageError(
                 f"torchrun started {count} processes, and each would run the whole model",
                 "Add --tp, or leave out torchrun",
@@ -359,6 +352,19 @@ def _processes(command: str, several: bool) -> Iterator[Any | None]:
 
 
 # -- leaving -------------------------------------------------------------------------------------
+
+
+def _started_by_torchrun() -> bool:
+    # Launchers of every kind set RANK and WORLD_SIZE.
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def _leave_it_to_the_first() -> None:
+    """Where torchrun started several, what is wrong is said by the first: the others end here."""
+    if _started_by_torchrun() and os.environ.get("RANK", "0") != "0":
+        from olmo_explain.processes import leave
+
+        leave(2)
 
 
 def _is_usage_error(error: Exception) -> bool:

@@ -13,7 +13,7 @@ from operator import index
 from typing import Any, Literal
 
 from olmo_explain.errors import ConfigError, OutOfRange, UsageError
-from olmo_explain.source import Source, resolve
+from olmo_explain.source import ModelLike, resolve
 
 LayerType = Literal["sliding_attention", "full_attention"]
 
@@ -326,7 +326,7 @@ class OlmoConfig:
         }
 
 
-def read_config(model: str | Source) -> OlmoConfig:
+def read_config(model: ModelLike) -> OlmoConfig:
     """The config of a MODEL: a preset, a directory, a hub id or a URL. Downloads config.json only.
 
     >>> read_config("olmo3-7b").parameters

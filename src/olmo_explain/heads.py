@@ -26,6 +26,7 @@ import numpy as np
 from olmo_explain.checkpoint import Checkpoint, widen
 from olmo_explain.config import OlmoConfig, read_config
 from olmo_explain.errors import CheckpointError
+from olmo_explain.source import ModelLike
 from olmo_explain.waiting import progress
 
 if TYPE_CHECKING:  # only annotations need it, and it would double the time to import this
@@ -110,7 +111,7 @@ def head_slices(config: OlmoConfig, layer: int, head: int) -> dict[str, HeadSlic
     return slices
 
 
-def read_head(model: str | Checkpoint, layer: int, head: int) -> Head:
+def read_head(model: ModelLike | Checkpoint, layer: int, head: int) -> Head:
     """A head's slices and their norms. Reads those slices alone.
 
     >>> read_head("tiny", layer=5, head=1).slices["q_proj"].shape
@@ -138,7 +139,7 @@ def frobenius(bits: Bits, dtype: str) -> float:
     return math.sqrt(_squares(bits, dtype).sum())
 
 
-def head_norms(model: str | Checkpoint) -> dict[str, Float[np.ndarray, "layer head"]]:
+def head_norms(model: ModelLike | Checkpoint) -> dict[str, Float[np.ndarray, "layer head"]]:
     """Frobenius norms of every head's slice of q_proj, k_proj, v_proj and o_proj, as float32.
 
     k_proj and v_proj have a column for each key-value head, the others one for each head. One pass

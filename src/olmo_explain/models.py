@@ -9,7 +9,6 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from os import PathLike
 from typing import Any
 
 import torch
@@ -30,14 +29,14 @@ from olmo_explain.config import AS_PUBLISHED, OlmoConfig, read_config
 from olmo_explain.errors import CheckpointError, ConfigError, OutOfRange, UsageError
 from olmo_explain.ids import as_ids
 from olmo_explain.rope_guard import REMEDIES, rope_regime
-from olmo_explain.source import FileMissing, HubSource, LocalSource, Source, resolve
+from olmo_explain.source import FileMissing, HubSource, LocalSource, ModelLike, Source, resolve
 from olmo_explain.waiting import is_seen, progress
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def load(
-    model: str | PathLike | Source,
+    model: ModelLike,
     dtype: torch.dtype | str | None = None,
     *,
     attention: str = "eager",

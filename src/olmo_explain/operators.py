@@ -185,7 +185,9 @@ def _storage(tensor: Tensor) -> int | None:
     """What tells one storage from another on every device, where an address may be 0."""
     try:
         return tensor.untyped_storage()._cdata
-    except (NotImplementedError, RuntimeError, ValueError):  # sparse or lazy ones have none
+    except NotImplementedError:  # sparse and opaque ones have none
+        return None
+    except ValueError:  # a lazy one has none yet
         return None
 
 

@@ -25,7 +25,7 @@ UNITS = [
     ((1024 / 1000) ** 3, "A GB is 1000³ bytes, a GiB is 1024³"),
 ]
 """Said only where the question speaks of bytes: any ratio is near some power of 1.024."""
-COUNTS = [
+OF_COUNTS = [
     (2, "One multiply-accumulate is two FLOPs, and things come in pairs, as keys and values"),
     (4, "In one layer of four attention is full"),
 ]
@@ -35,6 +35,7 @@ OF_BYTES = [
     (4, "A float32 has four bytes, and in one layer of four attention is full"),
 ]
 """Said instead where the question speaks of bytes."""
+OF_RATIOS = [(2, ""), (4, "")]
 BYTES = re.compile(r"\b(bytes?|[kKMG]i?B)\b")
 EXACT = 1e-9  # a factor of a whole number is just that factor
 NEAR = 0.05
@@ -85,21 +86,20 @@ def _in_numbers(right: float, answer: float, asked: str) -> Iterator[str]:
     exact = EXACT if isinstance(right, int) else 1e-3
     if right and close(answer, -right, exact):
         yield "The size is right, the sign is not."
-    if isinstance(right, int) and answer != right:
-        if abs(answer - right) == 1 and close(answer, right, 1e-3):
-            yield "Off by one. Count from 0, or an end too many or too few?"
-        if _is_short(right, answer):
-            yield "Rounded, and this is a count: answer with the computed number."
-        if close(answer, right, 1e-3):
-            yield "Close, but this is a count. Which few are left out, or counted twice?"
     if abs(right) > 2 and abs(answer - right) == 1:
         yield "Off by one. Count from 0, or an end too many or too few?"
+    if isinstance(right, int) and _rounded_count(right, answer):
+        yield "Rounded, and this is a count: answer with the computed number."
+    if isinstance(right, int) and close(answer, right, 1e-3):
+        yield "Close, but this is a count. Which few are left out, or counted twice?"
     if right and close(answer * right, 1, exact):
         yield "Upside down: divide the other way round."
     of_bytes = BYTES.search(asked)
-    of_counts = COUNTS if isinstance(right, int) else [(2, ""), (4, "")]
-    counts = OF_BYTES if of_bytes else of_counts
-    for factor, why in counts + FACTORS + (UNITS if of_bytes else []):
+    if of_bytes:
+        factors = OF_BYTES + FACTORS + UNITS
+    else:
+        factors = (OF_COUNTS if isinstance(right, int) else OF_RATIOS) + FACTORS
+    for factor, why in factors:
         for size, word in ((factor, "large"), (1 / factor, "small")):
             if right and close(answer, right * size, exact):
                 stop = "" if not why or why.endswith("?") else "."
@@ -116,9 +116,9 @@ def _rounded(right: float, answer: float) -> bool:
     return round(right, digits) == answer
 
 
-def _is_short(right: int, answer: float) -> bool:
-    """Whether the answer is a count of more digits than the two to four that it was given with."""
-    return any(float(f"{right:.{digits}g}") == answer for digits in (2, 3, 4)) and right > 10**5
+def _rounded_count(right: int, answer: float) -> bool:
+    """Whether the answer is a large count to its first two, three or four digits."""
+    return right > 10**5 and any(float(f"{right:.{n}g}") == answer for n in (2, 3, 4))
 
 
 def _in_tuples(right: tuple, answer: tuple, tolerance: float | None) -> Iterator[str]:

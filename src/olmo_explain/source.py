@@ -85,6 +85,10 @@ class Source(Protocol):
         ...
 
 
+ModelLike = str | PathLike | Source
+"""A MODEL by its name, its directory as a path, or a source that was made of one."""
+
+
 class LocalFile:
     """A file on this machine, mapped into memory: what is read are views, not copies."""
 
@@ -341,7 +345,7 @@ def preset(name: str) -> LocalSource:
     return LocalSource(Path(str(files("olmo_explain") / "presets" / name)), name)
 
 
-def resolve(model: str | PathLike | Source) -> Source:
+def resolve(model: ModelLike) -> Source:
     """The source that a MODEL argument names, or is. Asks no server yet. A path is a directory's.
 
     >>> resolve("allenai/Olmo-3-7B-Instruct@main").repository
@@ -350,9 +354,7 @@ def resolve(model: str | PathLike | Source) -> Source:
     if isinstance(model, PathLike):
         if directory := _existing_directory(str(model)):
             return LocalSource(directory, str(model))
-        raise ModelNotFound(
-            f"There is no directory {model}", "Name the directory that holds config.json"
-        )
+        raise _no_directory(str(model))
     if not isinstance(model, str):
         if hasattr(model, "read") and hasattr(model, "open"):
             return model
@@ -368,12 +370,16 @@ def resolve(model: str | PathLike | Source) -> Source:
     if (hub_id := HUB_ID.fullmatch(model)) and not model.startswith("."):
         return HubSource(hub_id["repository"], hub_id["revision"])
     if "/" in model:
-        raise ModelNotFound(
-            f"There is no directory {model}", "Name the directory that holds config.json"
-        )
+        raise _no_directory(model)
     raise ModelNotFound(
         f"No model named {model!r}",
         f"Choose {', '.join(PRESETS)}, a directory, a hub id (owner/name), or a URL",
+    )
+
+
+def _no_directory(name: str) -> ModelNotFound:
+    return ModelNotFound(
+        f"There is no directory {name}", "Name the directory that holds config.json"
     )
 
 

@@ -175,7 +175,7 @@ class _Watched:
 
 
 class _Recorder:
-    """One hook for all modules; with `ops` one more, which says what begins.
+    """One hook for all modules; with `ops` two more, which say what begins and what ends.
 
     A small model makes a hundred calls in a few milliseconds: a hook for each module would take
     longer to put on and off than all that is done here for its call. Torch's hook for all hears of

@@ -20,7 +20,7 @@ from olmo_explain.config import BYTES_PER_PARAMETER, OlmoConfig, read_config
 from olmo_explain.costs import Costs, count_costs
 from olmo_explain.errors import CheckpointError
 from olmo_explain.heads import Head, head_norms, head_slices, read_head
-from olmo_explain.source import FileMissing, LocalFile, LocalSource, Source, resolve
+from olmo_explain.source import FileMissing, LocalFile, LocalSource, ModelLike, Source, resolve
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -55,7 +55,7 @@ SPARE_BYTES = 2**30
 class Subject:
     """One model and what can be measured of it. Everything is measured when first asked for."""
 
-    def __init__(self, model: str | Source):
+    def __init__(self, model: ModelLike):
         self.source = resolve(model)
         self.name = self.source.name
         self.config: OlmoConfig = read_config(self.source)
@@ -247,7 +247,7 @@ class Subject:
 class Evidence:
     """What the claims are checked against, for one MODEL."""
 
-    def __init__(self, model: str | Source):
+    def __init__(self, model: ModelLike):
         self.asked = Subject(model)
         published = self.asked if self.asked.name == "olmo3-7b" else Subject("olmo3-7b")
         self.seven = self.asked if same_shape(self.asked.config, published.config) else published

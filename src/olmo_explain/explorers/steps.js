@@ -43,7 +43,8 @@ function picturePanel(model) {
   const keys = make("div", { className: "oe-steps-tokens oe-steps-keys", ariaHidden: "true" }, ...columns);
   pickable(canvas, (token, number) => choose(model, { token, number }));
   let painted = "";
-  const show = (about, key, values, hidden, heads, tokens, numbers) => {
+  const show = (about, key, values, hidden) => {
+    const [heads, tokens, numbers] = about.matrices;
     if (painted !== key) {
       const seen = values.filter((_, at) => !hidden(at));
       const [low, high] = [Math.min(...seen), Math.max(...seen)];
@@ -142,7 +143,7 @@ function render({ model, el }) {
     chosen.value = !hidden(cell) ? String(values[cell])
       : step.name === "pattern" ? `${values[cell]}, hidden` : "hidden";
     about.show(step, model.get("differences")[model.get("layer")][model.get("at")]);
-    picture.show(step, `${model.get("layer")}.${step.name}.${place.head}`, values, hidden, heads, rows, columns);
+    picture.show(step, `${model.get("layer")}.${step.name}.${place.head}`, values, hidden);
     const [row, column] = isKeyed(step) ? ["query", "key"] : ["token", "number"];
     const where = isKeyed(step) ? named(place.number) : place.number;
     spoken.say(`Layer ${model.get("layer")}, step ${step.step}, ${step.name}: ` +
