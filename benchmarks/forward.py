@@ -19,8 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.frame import Plan, Row, Subject, Way, take_turns, tell
 from benchmarks.models import ids, models
-from olmo_explain.capture import capture
-from olmo_explain.tracing import trace
+from olmo_explain.running import capture
+from olmo_explain.running import trace
 
 TITLE = "Watching a forward pass, against the same pass unwatched"
 POSITIONS = (2, 64)

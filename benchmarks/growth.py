@@ -19,10 +19,10 @@ from tests.checkpoints import write_sparse_7b
 from benchmarks.frame import Plan, Row, Subject, Times, exponent, take_turns, tell
 from benchmarks.models import build, tiny
 from olmo_explain.checkpoint import Checkpoint
-from olmo_explain.config import OlmoConfig, read_config
+from olmo_explain.checkpoint import OlmoConfig, read_config
 from olmo_explain.costs import count_costs
-from olmo_explain.heads import head_norms, read_head
-from olmo_explain.tracing import trace
+from olmo_explain.checkpoint import head_norms, read_head
+from olmo_explain.running import trace
 
 TITLE = "How it grows"
 LAYERS = (2, 4, 8, 16, 32)

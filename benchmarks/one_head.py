@@ -15,8 +15,8 @@ from safetensors import safe_open
 
 from benchmarks.frame import Plan, Row, Subject, python, take_turns, tell
 from olmo_explain.checkpoint import Checkpoint
-from olmo_explain.config import read_config
-from olmo_explain.heads import head_slices, read_head
+from olmo_explain.checkpoint import read_config
+from olmo_explain.checkpoint import head_slices, read_head
 
 TITLE = "One head of a checkpoint of the 7B's size"
 

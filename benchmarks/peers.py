@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from benchmarks.frame import Plan, Row, take_turns, tell
 from benchmarks.models import ids, models
-from olmo_explain.tracing import trace
+from olmo_explain.running import trace
 
 NNSIGHT, LENS = "nnsight cache", "TransformerLens run_with_cache"
 

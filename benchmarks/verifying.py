@@ -5,7 +5,7 @@ from torch import nn
 
 from benchmarks.frame import Plan, Subject, Way, take_turns, tell
 from benchmarks.models import ids, one_layer, tiny, wide, wide_name
-from olmo_explain.verification import verify
+from olmo_explain.proof import verify
 
 TITLE = "verify, against two plain forward passes"
 

@@ -159,9 +159,9 @@ def measure(model: str) -> dict[str, Any]:
     import torch
     import transformers
 
-    from olmo_explain.config import read_config
-    from olmo_explain.models import load
-    from olmo_explain.rope_guard import measure_rope
+    from olmo_explain.checkpoint import read_config
+    from olmo_explain.running import load
+    from olmo_explain.running import measure_rope
 
     loaded, _ = load(model)
     rotary = [module for module in loaded.modules() if "Rotary" in type(module).__name__]
@@ -184,7 +184,7 @@ def measure(model: str) -> dict[str, Any]:
 
 def save() -> None:
     """tiny as this release writes it."""
-    from olmo_explain.models import load
+    from olmo_explain.running import load
 
     model, tokenizer = load("tiny")
     model.save_pretrained(SAVED)

@@ -4,13 +4,8 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from olmo_explain.circuits import (
-    best_head,
-    induction_scores,
-    previous_token_scores,
-    repeated_sequences,
-    repetition_losses,
-)
+from olmo_explain.running import best_head, induction_scores, repeated_sequences, repetition_losses
+from olmo_explain.running.circuits import previous_token_scores
 
 PERIOD, COUNT, SEED = 40, 64, 2026  # a period beyond the window, and a seed that training never saw
 
@@ -64,7 +59,7 @@ The held-out text is {validation[plays][0]} and {validation[plays][1]}, whole:
 {validation[tokens]:,} tokens, in rows of {validation[context]:,}, as long as the model reads.
 
 The other figures are over {repeats[count]} sequences of {repeats[period]} random tokens said twice
-(`olmo_explain.circuits`, seed {repeats[seed]}). A score is the mean share of a head's attention
+(`olmo_explain.running.circuits`, seed {repeats[seed]}). A score is the mean share of a head's attention
 that goes to the token before (previous-token), or to the token after the previous occurrence of the
 current one (induction). That occurrence is further back than the window, so only full-attention
 layers can reach it: in every sliding layer the induction score is exactly 0.

@@ -28,7 +28,7 @@ from tiny_data import VALIDATION_PLAYS, encode, read_plays, save_tokenizer
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-SHIPPED = Path(__file__).parents[1] / "src" / "olmo_explain" / "presets" / "tiny"
+SHIPPED = Path(__file__).parents[1] / "src" / "olmo_explain" / "checkpoint" / "presets" / "tiny"
 
 ROPE_THETA = 10_000
 YARN = {

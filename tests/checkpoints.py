@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from olmo_explain.config import OlmoConfig
-from olmo_explain.source import preset
+from olmo_explain.checkpoint import OlmoConfig
+from olmo_explain.checkpoint import preset
 
 SEVEN_B_SHARDS = 3
 ITEM_BYTES = {"BF16": 2, "F16": 2, "F32": 4, "F64": 8}

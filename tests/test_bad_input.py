@@ -16,10 +16,10 @@ from random_olmo import yarn
 from safetensors.numpy import save_file
 
 import olmo_explain as oe
-from olmo_explain.cli import main
-from olmo_explain.config import read_config
+from olmo_explain.terminal import main
+from olmo_explain.checkpoint import read_config
 from olmo_explain.errors import ExplainError
-from olmo_explain.source import preset
+from olmo_explain.checkpoint import preset
 
 
 def run(monkeypatch, *words: object) -> tuple[int, str, str]:

@@ -6,8 +6,8 @@ from random_olmo import build, olmo2, olmo3
 from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from olmo_explain.capture import capture
-from olmo_explain.reference import STEPS
+from olmo_explain.running import capture
+from olmo_explain.by_hand import STEPS
 
 IDS = torch.tensor([[1, 2, 3, 4, 5, 6]])
 

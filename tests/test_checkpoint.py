@@ -18,7 +18,7 @@ from safetensors.torch import save, save_file
 
 from olmo_explain.checkpoint import Checkpoint, widen
 from olmo_explain.errors import CheckpointError, OutOfRange, UsageError
-from olmo_explain.source import LocalSource
+from olmo_explain.checkpoint import LocalSource
 
 DTYPES = {
     "BF16": (torch.bfloat16, torch.int16),
@@ -376,7 +376,7 @@ def test_the_fuzzer_meets_good_files_and_bad_ones(tmp_path):
 
 def test_reading_needs_no_torch():
     code = (
-        "import sys; from olmo_explain.checkpoint import Checkpoint\n"
+        "import sys; from olmo_explain.checkpoint.safetensors import Checkpoint\n"
         "Checkpoint('tiny').read('model.norm.weight')\n"
         "assert not {'torch', 'transformers', 'requests', 'huggingface_hub'} & set(sys.modules)"
     )

@@ -20,18 +20,20 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from olmo_explain import doctor
-from olmo_explain.claims import ALL_CLAIMS, SECTIONS, VERDICTS, Evidence, Subject
-from olmo_explain.claims.access import literal_rms_norm
-from olmo_explain.claims.configuration import RECORDED_NORMS as NORM_CLAIMS
-from olmo_explain.claims.configuration import bf16_step, in_words, period
-from olmo_explain.claims.costs import fits, parse, was_cut
-from olmo_explain.cli import app
-from olmo_explain.config import read_config
-from olmo_explain.models import load
-from olmo_explain.rope_guard import RopeMeasurement
-from olmo_explain.sequence import Step
-from olmo_explain.source import preset
-from olmo_explain.tracing import trace
+from olmo_explain.report import ALL_CLAIMS, SECTIONS, VERDICTS, Evidence
+from olmo_explain.report.claims import Subject
+from olmo_explain.report.sections.access import literal_rms_norm
+from olmo_explain.report.sections.configuration import RECORDED_NORMS as NORM_CLAIMS
+from olmo_explain.report import bf16_step
+from olmo_explain.report.sections.configuration import in_words, period
+from olmo_explain.report.sections.costs import fits, parse, was_cut
+from olmo_explain.terminal.commands import app
+from olmo_explain.checkpoint import read_config
+from olmo_explain.running import load
+from olmo_explain.running import RopeMeasurement
+from olmo_explain.running import Step
+from olmo_explain.checkpoint import preset
+from olmo_explain.running import trace
 
 TESTS = Path(__file__).parent
 LEDGER: dict[str, str] = json.loads((TESTS / "verdicts.json").read_text())

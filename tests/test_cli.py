@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from olmo_explain.source import preset
+from olmo_explain.checkpoint import preset
 
 
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess:

@@ -9,7 +9,7 @@ import pytest
 from test_cli import answer, run
 from typer.testing import CliRunner
 
-from olmo_explain.cli import app
+from olmo_explain.terminal.commands import app
 
 
 def said(*words: str) -> str:
@@ -45,7 +45,7 @@ def test_decoding_and_batches():
 def test_flops_imports_neither_torch_nor_transformers():
     code = (
         "import sys; sys.argv = ['olmo-explain', 'flops', 'olmo3-7b', '--seq', '64']\n"
-        "from olmo_explain.cli import main\n"
+        "from olmo_explain.terminal.commands import main\n"
         "try: main()\n"
         "except SystemExit as end: assert end.code == 0\n"
         "assert not {'torch', 'transformers', 'numpy'} & set(sys.modules)"
@@ -55,8 +55,8 @@ def test_flops_imports_neither_torch_nor_transformers():
 
 
 def test_roofline_places_every_operation(monkeypatch):
-    monkeypatch.setattr("olmo_explain.roofline.MATRIX", 256)
-    monkeypatch.setattr("olmo_explain.roofline.READ_BYTES", 2**24)
+    monkeypatch.setattr("olmo_explain.costs.roofline.MATRIX", 256)
+    monkeypatch.setattr("olmo_explain.costs.roofline.READ_BYTES", 2**24)
     costs = json.loads(said("flops", "tiny", "--roofline", "--json"))  # the bar is on stderr
     roofline = costs["roofline"]
     assert [place["name"] for place in roofline["operations"]] == [

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from olmo_explain.config import OlmoConfig, read_config
+from olmo_explain.checkpoint import OlmoConfig, read_config
 from olmo_explain.errors import ConfigError, OutOfRange
-from olmo_explain.source import preset
+from olmo_explain.checkpoint import preset
 
 FIELDS = json.loads(preset("olmo3-7b").read("config.json"))
 GIB = 2**30
@@ -152,7 +152,7 @@ def test_layers_and_heads_out_of_range_say_the_range():
 
 def test_config_needs_neither_torch_nor_transformers():
     code = (
-        "import sys; from olmo_explain.config import read_config; read_config('olmo3-7b');"
+        "import sys; from olmo_explain.checkpoint.config import read_config; read_config('olmo3-7b');"
         "print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

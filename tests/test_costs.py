@@ -9,21 +9,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from olmo_explain.config import OlmoConfig, read_config
-from olmo_explain.costs import (
-    ATTENTION,
-    ATTENTION_PROJECTIONS,
-    CONVENTIONS,
-    LINEAR,
-    count_costs,
-    crossover_seq,
-    crossovers,
-    total,
-)
+from olmo_explain.checkpoint import OlmoConfig, read_config
+from olmo_explain.costs import ATTENTION, CONVENTIONS, LINEAR, count_costs, crossover_seq, crossovers, total
+from olmo_explain.costs.counting import ATTENTION_PROJECTIONS
 from olmo_explain.errors import OutOfRange, UsageError
-from olmo_explain.models import load, prompt_ids
-from olmo_explain.reference import visible
-from olmo_explain.tracing import trace
+from olmo_explain.running import load, prompt_ids
+from olmo_explain.by_hand import visible
+from olmo_explain.running import trace
 
 SEVEN, BIG, TINY = (read_config(name) for name in ("olmo3-7b", "olmo3-32b", "tiny"))
 FULL, SLIDING = "full_attention", "sliding_attention"
@@ -207,5 +199,5 @@ def test_bad_input_is_said():
 
 
 def test_costs_need_no_torch():
-    code = "import sys, olmo_explain.costs; assert not {'torch', 'numpy'} & set(sys.modules)"
+    code = "import sys, olmo_explain.costs.counting; assert not {'torch', 'numpy'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -3,8 +3,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from olmo_explain.config import read_config
-from olmo_explain.diagram import PARTS, where_we_are
+from olmo_explain.checkpoint import read_config
+from olmo_explain.figures import where_we_are
+from olmo_explain.figures.diagram import PARTS
 from olmo_explain.errors import UsageError
 
 

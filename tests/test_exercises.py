@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import olmo_explain as oe
-from olmo_explain.answers import plain, same, show
-from olmo_explain.checking import Exercise, Feedback, Wrong, all_exercises
+from olmo_explain.course.answers import plain, same, show
+from olmo_explain.course.checking import Exercise, Feedback, Wrong, all_exercises
 from olmo_explain.errors import UsageError
-from olmo_explain.slips import find_slip
+from olmo_explain.course.slips import find_slip
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 EXERCISES = all_exercises()
@@ -317,7 +317,7 @@ def test_another_head_is_told_nothing_of_the_right_one():
 def test_a_misconception_that_answers_with_an_array_does_not_raise(monkeypatch):
     odd = Wrong(lambda: 1, "one", also=lambda answer: np.array([True, False]))
     module = SimpleNamespace(EXERCISES={"05.1": Exercise("a number", lambda: 2, [odd], "Two.")})
-    monkeypatch.setattr("olmo_explain.checking.import_module", lambda name: module)
+    monkeypatch.setattr("olmo_explain.course.checking.import_module", lambda name: module)
     assert oe.check("05.1", 7).message == "Two."
 
 
@@ -325,14 +325,14 @@ def test_a_misconception_that_answers_with_an_array_does_not_raise(monkeypatch):
 def test_what_is_no_slip_gets_the_hint(monkeypatch, right, answer):
     exercise = Exercise("a size", lambda: right, [], "Count the rows.")
     module = SimpleNamespace(EXERCISES={"05.1": exercise})
-    monkeypatch.setattr("olmo_explain.checking.import_module", lambda name: module)
+    monkeypatch.setattr("olmo_explain.course.checking.import_module", lambda name: module)
     assert oe.check("05.1", answer) == Feedback("05.1", "wrong", "Count the rows.")
 
 
 def test_a_misconception_may_have_many_values(monkeypatch):
     many = Wrong(lambda: 2, "Even.", also=lambda answer: answer % 2 == 0)
     module = SimpleNamespace(EXERCISES={"05.1": Exercise("odd", lambda: 7, [many], "Odd.")})
-    monkeypatch.setattr("olmo_explain.checking.import_module", lambda name: module)
+    monkeypatch.setattr("olmo_explain.course.checking.import_module", lambda name: module)
     assert oe.check("05.1", 40).message == "Even."
     assert "text" in oe.check("05.1", "40").message  # where `also` raises
 
@@ -354,7 +354,7 @@ def test_torch_is_loaded_only_where_it_is_needed():
     code = """if True:
         import sys
         import olmo_explain as oe
-        from olmo_explain.checking import all_exercises
+        from olmo_explain.course.checking import all_exercises
         assert len(all_exercises()) > 30
         assert oe.check("01.1", 4 * oe.read_config("olmo3-7b").parameters)
         assert not oe.check("01.1", [None])

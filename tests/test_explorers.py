@@ -11,13 +11,13 @@ import torch
 from playwright.sync_api import Locator, Page, expect
 
 import olmo_explain as oe
-from olmo_explain.config import Rope
+from olmo_explain.checkpoint import Rope
 from olmo_explain.errors import OutOfRange, UsageError
 from olmo_explain.explorers.rope import REGIMES
-from olmo_explain.models import prompt_ids
-from olmo_explain.reference import STEPS
-from olmo_explain.rope import cos_sin, frequencies
-from olmo_explain.source import preset
+from olmo_explain.running import prompt_ids
+from olmo_explain.by_hand import STEPS
+from olmo_explain.by_hand import cos_sin, frequencies
+from olmo_explain.checkpoint import preset
 
 # A choice is drawn in the next frame, and may then change what the other controls allow.
 DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"

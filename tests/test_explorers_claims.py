@@ -12,10 +12,12 @@ import traitlets
 from playwright.sync_api import Locator, Page, expect
 
 import olmo_explain as oe
-from olmo_explain.claims import ALL_CLAIMS, SECTIONS, VERDICTS, CheckedClaim
-from olmo_explain.claims.scripts import SUCCESSORS
-from olmo_explain.explorers.claims import ALL, ClaimExplorer, explore_claims
-from olmo_explain.report import Report, cell
+from olmo_explain.report import ALL_CLAIMS, SECTIONS, VERDICTS, CheckedClaim
+from olmo_explain.report.sections.scripts import SUCCESSORS
+from olmo_explain.explorers import explore_claims
+from olmo_explain.explorers.claims import ALL, ClaimExplorer
+from olmo_explain.report import Report
+from olmo_explain.report.remeasuring import cell
 
 ROOT = Path(__file__).parents[1]
 HOST = (ROOT / "book" / "_static" / "widget-host.js").read_text()

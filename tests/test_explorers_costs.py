@@ -9,17 +9,12 @@ import pytest
 import traitlets
 from playwright.sync_api import Page
 
-from olmo_explain.config import read_config
-from olmo_explain.costs import (
-    ATTENTION,
-    ATTENTION_PROJECTIONS,
-    CONVENTIONS,
-    LINEAR,
-    crossovers,
-    total,
-)
-from olmo_explain.explorers.costs import LONGEST, PHASES, UNITS, CostExplorer, explore_costs
-from olmo_explain.source import PRESETS
+from olmo_explain.checkpoint import read_config
+from olmo_explain.costs import ATTENTION, CONVENTIONS, LINEAR, crossovers, total
+from olmo_explain.costs.counting import ATTENTION_PROJECTIONS
+from olmo_explain.explorers import explore_costs
+from olmo_explain.explorers.costs import LONGEST, PHASES, UNITS, CostExplorer
+from olmo_explain.checkpoint import PRESETS
 
 AXE = files("axe_playwright_python") / "axe.min.js"
 

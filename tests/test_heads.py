@@ -21,18 +21,11 @@ from checkpoints import write_random, write_sparse_7b
 from terminals import read_all
 
 from olmo_explain.checkpoint import Checkpoint
-from olmo_explain.cli import main
-from olmo_explain.config import read_config
+from olmo_explain.terminal import main
+from olmo_explain.checkpoint import read_config
 from olmo_explain.errors import CheckpointError, OutOfRange
-from olmo_explain.heads import (
-    PROJECTIONS,
-    frobenius,
-    head_norms,
-    head_slices,
-    initial_norm,
-    read_head,
-)
-from olmo_explain.models import load
+from olmo_explain.checkpoint import PROJECTIONS, frobenius, head_norms, head_slices, initial_norm, read_head
+from olmo_explain.running import load
 
 
 class Ran(NamedTuple):
@@ -258,7 +251,7 @@ def test_rows_that_cannot_be_read(words, says):
 def test_tables_for_people_without_torch(words):
     code = (
         f"import sys; sys.argv = ['olmo-explain', *{words}]\n"
-        "from olmo_explain.cli import main\n"
+        "from olmo_explain.terminal.commands import main\n"
         "try: main()\n"
         "except SystemExit as end: assert end.code == 0\n"
         "assert not {'torch', 'transformers', 'requests', 'huggingface_hub'} & set(sys.modules)"

@@ -76,10 +76,10 @@ def test_while_a_module_is_imported(module, words):
 @pytest.mark.parametrize(
     ("module", "name", "words"),
     [
-        ("olmo_explain.heads", "_squares", ["head", "tiny", "--all"]),
-        ("olmo_explain.models", "_tokenizer", ["trace", "tiny"]),
-        ("olmo_explain.tracing", "_name", ["trace", "tiny"]),
-        ("olmo_explain.verification", "layer_by_hand", ["verify", "tiny"]),
+        ("olmo_explain.checkpoint.heads", "_squares", ["head", "tiny", "--all"]),
+        ("olmo_explain.running.loading", "_tokenizer", ["trace", "tiny"]),
+        ("olmo_explain.running.tracing", "_name", ["trace", "tiny"]),
+        ("olmo_explain.proof.verification", "layer_by_hand", ["verify", "tiny"]),
     ],
 )
 def test_while_a_command_is_at_work(module, name, words):

@@ -7,10 +7,10 @@ from test_capture import traces_left
 from torch import nn
 
 from olmo_explain.errors import OutOfRange
-from olmo_explain.interventions import ablate_head, ablate_output_slice, head_contributions
-from olmo_explain.models import load
-from olmo_explain.reference import run_by_hand
-from olmo_explain.rope_guard import config_of
+from olmo_explain.running import ablate_head, ablate_output_slice, head_contributions
+from olmo_explain.running import load
+from olmo_explain.by_hand import run_by_hand
+from olmo_explain.running.rope_regime import config_of
 
 IDS = torch.tensor([[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]])
 

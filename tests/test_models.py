@@ -8,8 +8,8 @@ from checkpoints import tiny_fields
 
 import olmo_explain as oe
 from olmo_explain.errors import CheckpointError, ConfigError, ModelNotFound, OutOfRange, UsageError
-from olmo_explain.models import load, prompt_ids
-from olmo_explain.source import preset
+from olmo_explain.running import load, prompt_ids
+from olmo_explain.checkpoint import preset
 
 
 def test_tiny_loads_in_its_own_dtype_and_in_another():

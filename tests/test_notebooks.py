@@ -11,7 +11,7 @@ import yaml
 from IPython.core.inputtransformer2 import TransformerManager
 
 import olmo_explain as oe
-from olmo_explain.checking import Feedback
+from olmo_explain.course.checking import Feedback
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -6,14 +6,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from olmo_explain.config import read_config
-from olmo_explain.drawing import INK
-from olmo_explain.plots import (
-    plot_head_norms,
-    plot_kv_cache,
-    plot_norms_by_layer,
-    plot_parameters,
-)
+from olmo_explain.checkpoint import read_config
+from olmo_explain.figures.style import INK
+from olmo_explain.figures import plot_head_norms, plot_kv_cache, plot_norms_by_layer, plot_parameters
 
 SEVEN, TINY = read_config("olmo3-7b"), read_config("tiny")
 NORMS = {

@@ -4,11 +4,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from olmo_explain.config import read_config
+from olmo_explain.checkpoint import read_config
 from olmo_explain.costs import count_costs
-from olmo_explain.drawing import INK
-from olmo_explain.plots_costs import plot_attention_share, plot_costs_by_operation, plot_roofline
-from olmo_explain.roofline import Roofline
+from olmo_explain.figures.style import INK
+from olmo_explain.figures import plot_attention_share, plot_costs_by_operation, plot_roofline
+from olmo_explain.costs import Roofline
 
 SEVEN = read_config("olmo3-7b")
 MACHINE = Roofline("bfloat16", threads=2, flops_per_second=1e12, bytes_per_second=2e10)

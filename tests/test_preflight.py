@@ -15,7 +15,7 @@ import torch
 from typer.testing import CliRunner
 
 from olmo_explain import doctor, models, preflight, source
-from olmo_explain.cli import app
+from olmo_explain.terminal.commands import app
 
 KEYS = {"name", "ok", "required", "found", "needed", "remedy"}
 SECONDS = 10
@@ -256,7 +256,7 @@ def test_without_torch_doctor_still_speaks(monkeypatch):
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "sys.argv = ['olmo-explain', 'doctor', *sys.argv[1:], '--json']\n"
-        "from olmo_explain.cli import main; main()"
+        "from olmo_explain.terminal.commands import main; main()"
     )
     for options in ([], ["--workshop"]):
         ran = subprocess.run([sys.executable, "-c", code, *options], capture_output=True, text=True)

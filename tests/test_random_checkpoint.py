@@ -14,10 +14,10 @@ from benchmarks.random_checkpoint import fields_like, main, shards_of, write_che
 from checkpoints import tiny_fields
 
 from olmo_explain.checkpoint import Checkpoint
-from olmo_explain.config import OlmoConfig
+from olmo_explain.checkpoint import OlmoConfig
 from olmo_explain.errors import ExplainError
-from olmo_explain.models import load
-from olmo_explain.verification import verify
+from olmo_explain.running import load
+from olmo_explain.proof import verify
 
 SMALL = {"shard_bytes": 30_000}
 

@@ -6,22 +6,13 @@ from hypothesis import given, settings
 from random_olmo import Case, build, cases, olmo2, olmo3
 
 from olmo_explain.checkpoint import Checkpoint
-from olmo_explain.config import Rope, read_config
+from olmo_explain.checkpoint import Rope, read_config
 from olmo_explain.errors import UsageError
-from olmo_explain.models import load
-from olmo_explain.reference import (
-    STEPS,
-    attention_pattern,
-    check_supported,
-    rms_norm,
-    run_by_hand,
-    share_kv_heads,
-    split_heads,
-    visible,
-    walk,
-)
-from olmo_explain.rope import cos_sin, frequencies, rotate, yarn_ramp
-from olmo_explain.rope_guard import config_of
+from olmo_explain.running import load
+from olmo_explain.by_hand import STEPS, check_supported, rms_norm, run_by_hand, visible
+from olmo_explain.by_hand.reference import attention_pattern, share_kv_heads, split_heads, walk
+from olmo_explain.by_hand import cos_sin, frequencies, rotate, yarn_ramp
+from olmo_explain.running.rope_regime import config_of
 
 
 @settings(max_examples=100, deadline=None)

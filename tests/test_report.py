@@ -30,12 +30,14 @@ from servers import FileServer, HubServer, running
 from terminals import read_all
 
 from olmo_explain import doctor
-from olmo_explain.claims import ALL_CLAIMS, SECTIONS, Subject
-from olmo_explain.claims.configuration import RECORDED_NORMS as NORM_CLAIMS
-from olmo_explain.cli import main
-from olmo_explain.heads import head_norms
-from olmo_explain.report import cell, remeasure
-from olmo_explain.source import preset
+from olmo_explain.report import ALL_CLAIMS, SECTIONS
+from olmo_explain.report.claims import Subject
+from olmo_explain.report.sections.configuration import RECORDED_NORMS as NORM_CLAIMS
+from olmo_explain.terminal import main
+from olmo_explain.checkpoint import head_norms
+from olmo_explain.report import remeasure
+from olmo_explain.report.remeasuring import cell
+from olmo_explain.checkpoint import preset
 
 KEYS = {"id", "section", "statement", "claimed", "measured", "verdict", "how"}
 README = " ".join((Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8").split())
@@ -171,7 +173,7 @@ def test_a_place_that_cannot_be_written_is_said_before_the_work(tmp_path, name, 
     path = tmp_path / name if name else tmp_path / "folder.md"
     if not name:
         path.mkdir()
-    with mock.patch("olmo_explain.report.remeasure", side_effect=AssertionError("too late")):
+    with mock.patch("olmo_explain.report.remeasuring.remeasure", side_effect=AssertionError("too late")):
         ran = run("report", "tiny", "--output", str(path), code=2)
     assert says in ran.stderr and ran.stderr.count("\n") == 1 and ran.stdout == ""
 
@@ -232,8 +234,8 @@ def test_a_terminal_is_told_what_takes_so_long_and_stdout_is_json(tmp_path):
 def test_a_wrong_name_does_not_wait_for_torch():
     code = (
         "import sys; sys.argv = ['olmo-explain', 'report', 'olmo3-8b']\n"
-        "import olmo_explain.claims\n"
-        "from olmo_explain.cli import main\n"
+        "import olmo_explain.report.claims\n"
+        "from olmo_explain.terminal.commands import main\n"
         "try: main()\n"
         "except SystemExit as end: assert end.code == 2\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from olmo_explain.config import read_config
+from olmo_explain.checkpoint import read_config
 from olmo_explain.costs import LINEAR, Operation, count_costs
-from olmo_explain.roofline import Roofline, measure_roofline
+from olmo_explain.costs import Roofline, measure_roofline
 
 MACHINE = Roofline("bfloat16", threads=2, flops_per_second=1e12, bytes_per_second=1e10)
 SEVEN = read_config("olmo3-7b")
@@ -33,8 +33,8 @@ def test_prefill_computes_and_decoding_waits():
 
 
 def test_this_machine_is_measured(monkeypatch):
-    monkeypatch.setattr("olmo_explain.roofline.MATRIX", 256)
-    monkeypatch.setattr("olmo_explain.roofline.READ_BYTES", 2**24)
+    monkeypatch.setattr("olmo_explain.costs.roofline.MATRIX", 256)
+    monkeypatch.setattr("olmo_explain.costs.roofline.READ_BYTES", 2**24)
     said = []
     machine = measure_roofline("float32", lambda done, of: said.append((done, of)))
     assert machine.dtype == "float32" and machine.threads >= 1

@@ -8,15 +8,10 @@ from random_olmo import FULL, SLIDING, build, default_rope, olmo2, olmo3, yarn
 from test_capture import traces_left
 from torch import nn
 
-from olmo_explain.models import load
-from olmo_explain.rope_guard import (
-    REMEDIES,
-    config_of,
-    installed_rope_regime,
-    measure_rope,
-    rope_regime,
-)
-from olmo_explain.source import preset
+from olmo_explain.running import load
+from olmo_explain.running import REMEDIES, installed_rope_regime, measure_rope, rope_regime
+from olmo_explain.running.rope_regime import config_of
+from olmo_explain.checkpoint import preset
 
 YARN_7B = 1.2079441541679836
 NO_CHANGE = yarn(attention_factor=1.0, original_max_position_embeddings=8192)

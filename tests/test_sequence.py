@@ -4,11 +4,11 @@ import pytest
 import torch
 from transformers import Olmo3Config, Olmo3ForCausalLM
 
-from olmo_explain.models import load, prompt_ids
-from olmo_explain.operators import Operator
-from olmo_explain.reference import STEPS
-from olmo_explain.sequence import Step, sequence
-from olmo_explain.tracing import trace
+from olmo_explain.running import load, prompt_ids
+from olmo_explain.running import Operator
+from olmo_explain.by_hand import STEPS
+from olmo_explain.running import Step, sequence
+from olmo_explain.running import trace
 
 HANDED = {"resid_pre", "cos", "sin", "mask"}  # to the layer, by others
 COMPUTED = [name for name in STEPS if name not in HANDED | {"v"}]  # v is a view

@@ -14,11 +14,12 @@ from servers import COMMIT, TOKEN, FileServer, HubServer, nginx, running
 
 from olmo_explain import remote
 from olmo_explain.checkpoint import Checkpoint
-from olmo_explain.config import read_config
+from olmo_explain.checkpoint import read_config
 from olmo_explain.errors import CheckpointError, ConfigError, ModelNotFound, RemoteError
-from olmo_explain.heads import head_norms, read_head
-from olmo_explain.remote import RemoteFile, merged, retry_after, shown
-from olmo_explain.source import LocalSource, WebSource, resolve
+from olmo_explain.checkpoint import head_norms, read_head
+from olmo_explain.checkpoint.web import RemoteFile, merged, retry_after, shown
+from olmo_explain.checkpoint import LocalSource, resolve
+from olmo_explain.checkpoint.source import WebSource
 
 Q_PROJ = "model.layers.17.self_attn.q_proj.weight"
 O_PROJ = "model.layers.1.self_attn.o_proj.weight"
@@ -102,7 +103,7 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
     def refuse(path: Path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("olmo_explain.source.LocalFile", refuse)
+    monkeypatch.setattr("olmo_explain.checkpoint.source.LocalFile", refuse)
     with pytest.raises(CheckpointError, match=r"safetensors cannot be read \(Permission denied\)"):
         Checkpoint(str(tmp_path))
 

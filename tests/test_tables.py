@@ -1,6 +1,6 @@
 """Tables as HTML and as text."""
 
-from olmo_explain.tables import table
+from olmo_explain.figures import table
 
 
 def test_html_aligns_numbers_and_escapes_text():

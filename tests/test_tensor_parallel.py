@@ -9,10 +9,11 @@ from math import prod
 import pytest
 from tests.checkpoints import write_random
 
-from olmo_explain.config import read_config
+from olmo_explain.checkpoint import read_config
 from olmo_explain.errors import UsageError
-from olmo_explain.models import load
-from olmo_explain.sharding import check_shares, memory, shares
+from olmo_explain.running import load
+from olmo_explain.parallel import memory, shares
+from olmo_explain.parallel.sharding import check_shares
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 SECONDS = 120  # a run takes about 10; one that hangs is stopped here, and fails

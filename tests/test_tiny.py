@@ -12,17 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from olmo_explain.circuits import (
-    best_head,
-    induction_scores,
-    previous_token_scores,
-    repeated_sequences,
-    repetition_losses,
-)
-from olmo_explain.config import read_config
+from olmo_explain.running import best_head, induction_scores, repeated_sequences, repetition_losses
+from olmo_explain.running.circuits import previous_token_scores
+from olmo_explain.checkpoint import read_config
 from olmo_explain.errors import OutOfRange, UsageError
-from olmo_explain.models import load
-from olmo_explain.source import preset
+from olmo_explain.running import load
+from olmo_explain.checkpoint import preset
 
 DIRECTORY: Path = preset("tiny").directory
 CONFIG = read_config("tiny")

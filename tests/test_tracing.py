@@ -10,8 +10,8 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from olmo_explain.errors import UsageError
-from olmo_explain.models import load, prompt_ids
-from olmo_explain.tracing import trace
+from olmo_explain.running import load, prompt_ids
+from olmo_explain.running import trace
 
 
 def hooks(model: nn.Module) -> int:

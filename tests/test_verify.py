@@ -12,15 +12,16 @@ from test_capture import traces_left
 from torch import nn
 
 from olmo_explain.checkpoint import Checkpoint
-from olmo_explain.config import Rope, read_config
-from olmo_explain.diagnosis import ARITHMETIC, READS
+from olmo_explain.checkpoint import Rope, read_config
+from olmo_explain.proof.diagnosis import ARITHMETIC, READS
 from olmo_explain.errors import UsageError
-from olmo_explain.interventions import ablate_head
-from olmo_explain.models import load
-from olmo_explain.reference import STEPS
-from olmo_explain.rope import cos_sin
-from olmo_explain.rope_guard import config_of
-from olmo_explain.verification import Verification, place, tolerance, verify
+from olmo_explain.running import ablate_head
+from olmo_explain.running import load
+from olmo_explain.by_hand import STEPS
+from olmo_explain.by_hand import cos_sin
+from olmo_explain.running.rope_regime import config_of
+from olmo_explain.proof import Verification, place, verify
+from olmo_explain.proof.verification import tolerance
 
 IDS = torch.tensor([[1, 2, 3, 4, 5, 6, 7, 8], [8, 7, 6, 5, 4, 3, 2, 1]])
 DTYPES = [torch.float32, torch.bfloat16]

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from olmo_explain.cli import main
-from olmo_explain.rope_guard import REMEDIES
-from olmo_explain.source import preset
+from olmo_explain.terminal import main
+from olmo_explain.running import REMEDIES
+from olmo_explain.checkpoint import preset
 
 
 @pytest.fixture

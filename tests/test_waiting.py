@@ -149,7 +149,7 @@ def test_a_command_shows_its_progress_on_stderr(words, says):
 
 
 def test_transformers_own_bar_is_not_shown():
-    from olmo_explain.models import load
+    from olmo_explain.running import load
 
     with a_terminal() as terminal:
         load("tiny")

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 import yaml
 
-from olmo_explain.checking import check
+from olmo_explain.course import check
 from olmo_explain.errors import UsageError
 
 ROOT = Path(__file__).parents[1]

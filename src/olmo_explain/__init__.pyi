@@ -1,22 +1,19 @@
-from .checking import check
-from .checkpoint import Checkpoint
-from .config import OlmoConfig, read_config
+from .by_hand import run_by_hand
+from .checkpoint import Checkpoint, OlmoConfig, head_norms, head_slices, initial_norm, read_config
 from .costs import count_costs
-from .diagram import where_we_are
-from .explorers.bytes import explore_bytes
-from .explorers.claims import explore_claims
-from .explorers.costs import explore_costs
-from .explorers.heads import explore_heads
-from .explorers.rope import explore_rope
-from .explorers.steps import explore_steps
-from .heads import head_norms, head_slices, initial_norm
-from .interventions import ablate_head, head_contributions
-from .models import load
-from .reference import run_by_hand
+from .course import check
+from .explorers import (
+    explore_bytes,
+    explore_claims,
+    explore_costs,
+    explore_heads,
+    explore_rope,
+    explore_steps,
+)
+from .figures import table, where_we_are
+from .proof import verify
 from .report import remeasure
-from .tables import table
-from .tracing import trace
-from .verification import verify
+from .running import ablate_head, head_contributions, load, trace
 
 __all__ = [
     "Checkpoint",

@@ -31,7 +31,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, interrupt)
         sys.unraisablehook = report
     try:
-        from olmo_explain.cli import main as run
+        from olmo_explain.terminal import main as run
 
         run()
     except BaseException:

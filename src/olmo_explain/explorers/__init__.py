@@ -3,3 +3,7 @@
 Each is a trio: `name.py` holds the state (synced traits, numbers as bytes), `name.js` draws
 everything from that state, `name.css` dresses it. `common.js` and `common.css` are what they share.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -3,8 +3,7 @@
 import anywidget
 import traitlets
 
-from olmo_explain.checkpoint import Checkpoint
-from olmo_explain.config import read_config
+from olmo_explain.checkpoint import Checkpoint, read_config
 from olmo_explain.errors import OutOfRange
 from olmo_explain.explorers.assets import script, style
 from olmo_explain.explorers.labels import label

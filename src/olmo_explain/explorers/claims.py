@@ -5,10 +5,10 @@ import re
 import anywidget
 import traitlets
 
-from olmo_explain.claims import VERDICTS, CheckedClaim
 from olmo_explain.explorers.assets import script, style
 from olmo_explain.explorers.labels import label
-from olmo_explain.report import Report, cell, remeasure
+from olmo_explain.report import VERDICTS, CheckedClaim, Report, remeasure
+from olmo_explain.words import text
 
 ALL = "all"
 SEARCHED = ("id", "statement", "claimed", "measured", "verdict", "how", "why")
@@ -78,7 +78,10 @@ def explore_claims(
 
 
 def _fields(claim: CheckedClaim) -> dict[str, str]:
-    values = {"claimed": cell(claim.claimed), "measured": cell(claim.measured)}
+    values = {
+        "claimed": text(claim.claimed, digits=10),
+        "measured": text(claim.measured, digits=10),
+    }
     return {name: values.get(name, getattr(claim, name)) for name in FIELDS}
 
 

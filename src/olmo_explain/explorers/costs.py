@@ -3,10 +3,9 @@
 import anywidget
 import traitlets
 
-from olmo_explain.config import BYTES_PER_PARAMETER, OlmoConfig, read_config
+from olmo_explain.checkpoint import BYTES_PER_PARAMETER, PRESETS, OlmoConfig, read_config
 from olmo_explain.costs import CONVENTIONS, Costs, count_costs
 from olmo_explain.explorers.assets import script, style
-from olmo_explain.source import PRESETS
 
 LONGEST, MOST = 65_536, 1024
 PHASES, UNITS = ("prefill", "decode"), ("MACs", "FLOPs")

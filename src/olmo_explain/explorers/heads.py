@@ -4,10 +4,9 @@ import anywidget
 import numpy as np
 import traitlets
 
-from olmo_explain.config import OlmoConfig, read_config
+from olmo_explain.checkpoint import PROJECTIONS, OlmoConfig, head_norms, initial_norm, read_config
 from olmo_explain.explorers.assets import script, style
 from olmo_explain.explorers.labels import label
-from olmo_explain.heads import PROJECTIONS, head_norms, initial_norm
 
 DEFAULT_PROMPT = (
     "ROMEO: My love is as deep as the sea, and the sea is wide.\n"
@@ -97,11 +96,10 @@ def explore_heads(
 
 
 def _attention(model: str, prompt: str) -> dict:
-    from olmo_explain.circuits import attention_patterns
-    from olmo_explain.models import load, prompt_ids
+    from olmo_explain.running import attention_patterns, load, prompt_ids
 
     loaded, tokenizer = load(model, "float32")
-    ids = prompt_ids(loaded, tokenizer, prompt=prompt)
+    ids = prompt_ids(loaded, tokenizer, prompt)
     patterns = attention_patterns(loaded, ids)[:, 0].numpy()  # (L, H, T, T)
     return {
         "tokens": [tokenizer.decode([i]) for i in ids[0].tolist()],

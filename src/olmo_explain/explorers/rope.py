@@ -3,7 +3,7 @@
 import anywidget
 import traitlets
 
-from olmo_explain.config import Rope, read_config
+from olmo_explain.checkpoint import Rope, read_config
 from olmo_explain.errors import UsageError
 from olmo_explain.explorers.assets import script, style
 

@@ -4,13 +4,13 @@ import anywidget
 import torch
 import traitlets
 
+from olmo_explain.by_hand import STEPS, Activations, run_by_hand
+from olmo_explain.checkpoint import config_of
 from olmo_explain.errors import UsageError
 from olmo_explain.explorers.assets import script, style
 from olmo_explain.explorers.labels import label
-from olmo_explain.models import load, prompt_ids
-from olmo_explain.reference import STEPS, Activations, run_by_hand
-from olmo_explain.rope_guard import config_of
-from olmo_explain.verification import verify
+from olmo_explain.proof import verify
+from olmo_explain.running import load, prompt_ids
 
 DEFAULT_PROMPT = "To be, or not"
 
@@ -99,7 +99,7 @@ def explore_steps(
         raise UsageError(f"There is no value {step!r}", f"Choose one of {', '.join(STEPS)}")
     loaded, tokenizer = load(model, "bfloat16")
     config_of(loaded).check_layer(layer)
-    ids = prompt_ids(loaded, tokenizer, prompt=prompt)
+    ids = prompt_ids(loaded, tokenizer, prompt)
     values, checked = run_by_hand(loaded, ids), verify(loaded, ids)
     layers = loaded.config.num_hidden_layers
     differences = [[0.0] * len(STEPS) for _ in range(layers)]

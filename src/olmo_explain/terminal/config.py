@@ -4,8 +4,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from olmo_explain.config import OlmoConfig
-from olmo_explain.terminal.words import amount
+from olmo_explain.checkpoint import OlmoConfig
+from olmo_explain.words import amount, shape
 
 
 def print_config(console: Console, model: str, config: OlmoConfig) -> None:
@@ -13,24 +13,29 @@ def print_config(console: Console, model: str, config: OlmoConfig) -> None:
     table = Table(
         box=SIMPLE, title=f"{model}: {config.parameters:,} parameters, {config.bytes:,} bytes"
     )
-    table.add_column("tensor", overflow="fold")
-    table.add_column("shape", justify="right")
-    table.add_column("parameters", justify="right")
-    table.add_column("count", justify="right")
+    table.add_column("tensor", no_wrap=True)
+    for name in ("shape", "parameters", "count"):
+        table.add_column(name, justify="right", no_wrap=True)
     for component in config.components:
-        shape = " × ".join(f"{size:,}" for size in component.shape)
-        name = component.name.removeprefix("model.").removesuffix(".weight")
-        table.add_row(name, shape, f"{component.parameters:,}", f"{component.count}")
+        # The count tells whether there is one in each layer.
+        name = component.name.removeprefix("model.").removeprefix("layers.{layer}.")
+        table.add_row(
+            name.removesuffix(".weight"),
+            shape(component.shape),
+            f"{component.parameters:,}",
+            f"{component.count:,}",
+        )
     console.print(table)
-    full = ", ".join(map(str, config.full_attention_layers))
+    full = config.full_attention_layers
+    seen = f"full attention in layers {', '.join(map(str, full))}" if full else "all of them slide"
     console.print(
         f"{config.num_hidden_layers} layers, {config.num_attention_heads} heads of "
-        f"{config.head_dim}, {config.num_key_value_heads} key-value heads; "
-        f"full attention in layers {full}"
+        f"{config.head_dim}, {config.num_key_value_heads} key-value heads; {seen}"
     )
     longest = config.max_position_embeddings
+    capped, uncapped = (config.kv_cache_bytes(longest, capped=capped) for capped in (True, False))
     console.print(
         f"KV cache ({config.dtype}, batch 1): {config.kv_cache_bytes(1):,} bytes a token; at "
-        f"{longest:,} positions {amount(config.kv_cache_bytes(longest))} with sliding layers "
-        f"capped at their window, {amount(config.kv_cache_bytes(longest, capped=False))} without"
+        f"{longest:,} positions {amount(capped)} with sliding layers capped at their window, "
+        f"{amount(uncapped)} without"
     )

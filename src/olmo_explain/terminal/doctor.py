@@ -1,45 +1,50 @@
 """What `doctor` looks like in a terminal."""
 
-from typing import Any
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from olmo_explain.terminal.words import OK, PROBLEM, amount
+from olmo_explain.installation import Check, Findings
+from olmo_explain.terminal.output import OK, PROBLEM
+from olmo_explain.words import amount
 
+NOTE = Text("note", "bold cyan")
 WARNING, FAILED = Text("warning", "bold yellow"), Text("failed", "bold red")
 
 
-def print_doctor(console: Console, findings: dict[str, Any]) -> None:
+def print_doctor(console: Console, found: Findings) -> None:
     """Versions, room and regime, then every problem in a line."""
     table = Table(show_header=False, box=None)
-    for package, number in findings["versions"].items():
+    for package, number in found.versions.items():
         table.add_row(package, number)
-    table.add_row("memory", amount(findings["memory_bytes"]))
-    table.add_row("free disk", amount(findings["disk_bytes"]))
-    table.add_row("RoPE regime", findings["rope_regime"] or "not measured")
+    table.add_row("memory", amount(found.memory_bytes))
+    table.add_row("free disk", amount(found.disk_bytes))
+    table.add_row("RoPE regime", found.rope_regime or "not measured")
     console.print(table)
-    for problem in findings["problems"]:
+    for note in found.notes:
+        console.print(NOTE, note)
+    for problem in found.problems:
         console.print(PROBLEM, problem)
-    if findings["ok"]:
+    if found.ok:
         console.print(OK, "This installation runs OLMo 3 as it was designed.")
 
 
-def print_preflight(console: Console, findings: dict[str, Any]) -> None:
+def print_preflight(console: Console, checks: list[Check]) -> None:
     """A line a check; beneath one that failed, what is needed and what to do."""
     table = Table(show_header=False, box=None)
-    for check in findings["checks"]:
-        mark = OK if check["ok"] else FAILED if check["required"] else WARNING
-        table.add_row(mark, check["name"], check["found"])
-        if not check["ok"]:
-            table.add_row("", "", f"needed: {check['needed']}")
-            table.add_row("", "", Text(check["remedy"], "bold"))
+    for check in checks:
+        mark = OK if check.ok else FAILED if check.required else WARNING
+        table.add_row(mark, check.name, check.found)
+        if not check.ok:
+            table.add_row("", "", f"needed: {check.needed}")
+            table.add_row("", "", Text(check.remedy, "bold"))
     console.print(table)
-    failed = len(findings["problems"])
-    warnings = sum(not check["ok"] and not check["required"] for check in findings["checks"])
+    failed, warnings = (
+        sum(not check.ok and check.required is required for check in checks)
+        for required in (True, False)
+    )
     also = f", {warnings} to look at" if warnings else ""
-    if findings["ok"]:
-        console.print(OK, f"Ready for the workshop{also}.")
-    else:
+    if failed:
         console.print(FAILED, f"Not ready: {failed} to mend{also}.")
+    else:
+        console.print(OK, f"Ready for the workshop{also}.")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from olmo_explain.errors import UsageError
+from olmo_explain.running import GREETING, SONNET
 
 MOST = 10**12  # positions or sequences; more are a slip of the keyboard
 MODEL_HELP = (
@@ -15,26 +16,12 @@ MODEL_HELP = (
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 
-DEFAULT_PROMPT = "Hello world"
-DEFAULT_LENGTH = 2  # tokens, where there is no tokenizer to read the prompt
-
-# Longer than the window of tiny, so that its sliding layers have something to hide.
-VERIFY_PROMPT = (
-    "Shall I compare thee to a summer's day? Thou art more lovely and more temperate: rough winds "
-    "do shake the darling buds of May, and summer's lease hath all too short a date."
-)
-VERIFY_LENGTH = 64
-
 PROMPT_HELP = (
-    "Text to run on, read by the model's tokenizer. If left out: {text} (of a model without a "
-    "tokenizer, {length} positions)."
+    "Text to run on, read by the model's tokenizer. If left out: {default.text} (of a model "
+    "without a tokenizer, {default.length} positions)."
 )
-Prompt = Annotated[
-    str | None, typer.Option(help=PROMPT_HELP.format(text=DEFAULT_PROMPT, length=DEFAULT_LENGTH))
-]
-VerifyPrompt = Annotated[
-    str | None, typer.Option(help=PROMPT_HELP.format(text=VERIFY_PROMPT, length=VERIFY_LENGTH))
-]
+Prompt = Annotated[str | None, typer.Option(help=PROMPT_HELP.format(default=GREETING))]
+VerifyPrompt = Annotated[str | None, typer.Option(help=PROMPT_HELP.format(default=SONNET))]
 Ids = Annotated[str | None, typer.Option(help="Token ids to run on, as 5,6,7.")]
 PromptLength = Annotated[
     int | None,
@@ -42,6 +29,10 @@ PromptLength = Annotated[
 ]
 Rows = Annotated[str | None, typer.Option(metavar="a:b", help="Rows a to b-1; all if left out.")]
 Cols = Annotated[str | None, typer.Option(metavar="a:b", help="Columns a to b-1.")]
+
+Every = Annotated[
+    bool, typer.Option("--all", help="A row for each call, also of layers that ran alike.")
+]
 
 Tp = Annotated[
     bool,

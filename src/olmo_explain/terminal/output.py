@@ -1,12 +1,29 @@
-"""What a command hands on: JSON, and files that are whole or not there at all."""
+"""What a command hands on: to a terminal, as JSON, and files that are whole or not there at all."""
 
 import json
 import math
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.text import Text
 
 from olmo_explain.errors import UsageError
+
+OK, PROBLEM = Text("ok", "bold green"), Text("problem", "bold red")
+
+
+def show(
+    as_json: bool, data: Callable[[], dict[str, Any]], draw: Callable[[Console], None]
+) -> None:
+    """One of the two: a JSON object on stdout and nothing else, or what a person reads."""
+    if as_json:
+        print(to_json(data()))
+    else:
+        draw(_Console())
 
 
 def to_json(result: dict[str, Any]) -> str:
@@ -22,6 +39,25 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_without_nan(item) for item in value]
     return value
+
+
+class _Console(Console):
+    """Takes text as it is: a name may hold brackets, which rich would read as markup."""
+
+    def __init__(self) -> None:
+        super().__init__(markup=False)
+
+    def on_broken_pipe(self) -> None:
+        leave_pipe()
+
+
+def leave_pipe() -> NoReturn:
+    """Whoever read our output has enough; 141 is what a shell calls that."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(141)
+
+
+# -- files ----------------------------------------------------------------------------------------
 
 
 def check_output(path: Path | None, endings: tuple[str, ...]) -> None:

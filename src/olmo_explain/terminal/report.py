@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from olmo_explain.terminal.words import PROBLEM
+from olmo_explain.terminal.output import PROBLEM
+from olmo_explain.words import text
 
 if TYPE_CHECKING:
-    from olmo_explain.claims import CheckedClaim
-    from olmo_explain.report import Report
+    from olmo_explain.report import CheckedClaim, Report
 
 STYLES = {"reproduced": "green", "corrected": "bold yellow", "recorded": "cyan"}
 SHORT = 24  # characters; a longer value that is as claimed is not written out again
@@ -55,7 +55,5 @@ def _verdict(verdict: str) -> Text:
 
 
 def _measured(claim: CheckedClaim) -> str:
-    from olmo_explain.report import cell
-
-    text = cell(claim.measured)
-    return "as claimed" if claim.verdict == "reproduced" and len(text) > SHORT else text
+    measured = text(claim.measured, digits=10)
+    return "as claimed" if claim.verdict == "reproduced" and len(measured) > SHORT else measured

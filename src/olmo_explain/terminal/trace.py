@@ -1,60 +1,131 @@
-"""What `trace` looks like in a terminal."""
+"""What `trace` looks like in a terminal: layers that ran alike are told once."""
 
-from typing import Any
+import re
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import NamedTuple, TypeVar
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from olmo_explain.terminal.words import sizes
+from olmo_explain.running import Call, Operator, Trace
+from olmo_explain.words import quantity, shape
 
-WIDTH = 110  # columns that all of a call needs
+WIDTH = 104  # columns that all of a call needs
+LAYER = re.compile(r"^(?:model\.)?layers\.(\d+)\.?")
+Item = TypeVar("Item", Call, Operator)
 
 
-def print_trace(console: Console, ran: dict[str, Any]) -> None:
-    """Every call in order, the counts by type, and the parameters held and read."""
-    table = Table(box=SIMPLE, title=f"{ran['total']} module calls, in order", padding=(0, 1, 0, 0))
-    # A narrow terminal has no room for the types, whose counts are told below, nor for all digits.
+class Folded(NamedTuple):
+    """What was done once, or alike in each of `layers`; shown as it was in the first of them."""
+
+    layers: list[int]
+    items: Sequence
+
+
+def print_trace(console: Console, ran: Trace, every: bool = False) -> None:
+    """Every call in order, the counts by type, and the parameters held and read.
+
+    `every`: a row for each call; otherwise layers that ran alike share theirs.
+    """
+    table = Table(box=SIMPLE, title=f"{ran.total:,} module calls, in order", padding=(0, 1, 0, 0))
+    # A narrow terminal has no room for the types, whose counts are told below.
     narrow = console.width < WIDTH
     for name in ("#", "module", *(() if narrow else ("type",)), "input", "output", "FLOPs"):
         table.add_column(name, justify="right" if name in ("#", "FLOPs") else "left", no_wrap=True)
-    for call in ran["calls"]:
-        inputs = "\n".join(sizes(shape) for shape in call["input_shapes"])
-        flops = f"{call['flops'] / 1e6:,.1f} M" if narrow else f"{call['flops']:,}"
-        output = sizes(call["output_shape"])
-        path = call["path"].removeprefix("model.")
-        kind = () if narrow else (call["type"],)
-        table.add_row(
-            str(call["index"]), path, *kind, inputs, output, flops if call["flops"] else ""
-        )
+    for layers, calls in _told(ran.calls, every, _made_of_call):
+        for call in calls:
+            table.add_row(
+                f"{call.index:,}",
+                _path(call.path, layers),
+                *(() if narrow else (call.type,)),
+                "\n".join(map(shape, call.input_shapes)),
+                shape(call.output_shape),
+                quantity(call.flops) if call.flops else "",
+                end_section=bool(layers) and call is calls[-1],
+            )
     console.print(table)
-    counts = ", ".join(f"{name} {count}" for name, count in ran["counts"].items())
-    console.print(f"{counts}; {ran['total']} in all")
+    print_counts(console, ran)
+
+
+def print_counts(console: Console, ran: Trace) -> None:
+    """Calls by type, and what they read."""
+    counts = ", ".join(f"{name} {count}" for name, count in ran.counts.items())
+    console.print(f"{counts}; {ran.total:,} in all")
     console.print(
-        f"{ran['parameters_held']:,} parameters held, {ran['parameters_read']:,} read "
-        f"({ran['bytes_read']:,} bytes)"
+        f"{ran.parameters_held:,} parameters held, {ran.parameters_read:,} read "
+        f"({ran.bytes_read:,} bytes)"
     )
 
 
-def print_operators(console: Console, ran: dict[str, Any]) -> None:
+def print_operators(console: Console, ran: Trace, every: bool = False) -> None:
     """The operators that read or compute, and the steps of a layer that they make."""
-    operators = [operator for operator in ran["operators"] if not operator["view"]]
-    table = Table(title=f"{len(operators):,} operators that read or compute, in order")
-    table.add_column("#", justify="right")
+    operators = [operator for operator in ran.operators or () if not operator.view]
+    table = Table(box=SIMPLE, title=f"{len(operators):,} operators that read or compute, in order")
+    table.add_column("#", justify="right", no_wrap=True)
     for name in ("operator", "module", "weights"):
         table.add_column(name, overflow="fold")
-    for operator in operators:
-        # A module's own weights by their own names, as `weight`.
-        own = f"{operator['path']}."
-        weights = ", ".join(
-            name.removeprefix(own).removeprefix("model.") for name in operator["weights"]
-        )
-        name = operator["op"].removeprefix("aten.").removesuffix(".default")
-        path = operator["path"].removeprefix("model.")
-        table.add_row(str(operator["index"]), name, path, weights)
+    for layers, some in _told(operators, every, _made_of_operator):
+        for operator in some:
+            table.add_row(
+                f"{operator.index:,}",
+                operator.op.removeprefix("aten.").removesuffix(".default"),
+                _path(operator.path, layers),
+                ", ".join(_own(name, operator.path) for name in operator.weights),
+                end_section=bool(layers) and operator is some[-1],
+            )
     console.print(table)
-    views = len(ran["operators"]) - len(operators)
+    views = len(ran.operators or ()) - len(operators)
     console.print(f"{views:,} more only looked at their input in another way.")
-    if first := [step for step in ran["sequence"] if step["layer"] == 0]:
-        steps = " → ".join(f"{step['name']} ({step['step']})" for step in first)
+    if first := [step for step in ran.sequence if step.layer == 0]:
+        steps = " → ".join(f"{step.name} ({step.step})" for step in first)
         console.print(f"Layer 0 as it ran, with the numbers of the fifteen steps: {steps}")
+
+
+# -- folding --------------------------------------------------------------------------------------
+
+
+def _told(items: Sequence[Item], every: bool, made: Callable[[Item], tuple]) -> Iterable[Folded]:
+    """What to show: each item, or each run of neighbouring layers that did the same."""
+    if every:
+        yield Folded([], items)
+        return
+    runs: list[tuple[list[int], list[Item], list[tuple]]] = []
+    for layer, group in groupby(items, key=lambda item: _layer(item.path)):
+        some = list(group)
+        did = [made(item) for item in some]
+        if layer is not None and runs and runs[-1][0] and runs[-1][2] == did:
+            runs[-1][0].append(layer)
+        else:
+            runs.append(([] if layer is None else [layer], some, did))
+    for layers, some, _ in runs:
+        yield Folded(layers, some)
+
+
+def _layer(path: str) -> int | None:
+    found = LAYER.match(path)
+    return int(found[1]) if found else None
+
+
+def _made_of_call(call: Call) -> tuple:
+    """A call, but for where it stands."""
+    inside = LAYER.sub("", call.path)
+    return inside, call.type, call.input_shapes, call.output_shape, call.flops
+
+
+def _made_of_operator(operator: Operator) -> tuple:
+    weights = tuple(LAYER.sub("", name) for name in operator.weights)
+    return LAYER.sub("", operator.path), operator.op, weights, operator.output_shape
+
+
+def _path(path: str, layers: Sequence[int]) -> str:
+    """A module's path; of layers that are told together, with all their numbers: layers.0–2.mlp."""
+    if len(layers) > 1:
+        path = LAYER.sub(f"layers.{layers[0]}–{layers[-1]}.", path).removesuffix(".")
+    return path.removeprefix("model.")
+
+
+def _own(weight: str, path: str) -> str:
+    """A module's own weight by its own name: `weight`."""
+    return weight.removeprefix(f"{path}.").removeprefix("model.")

@@ -2,101 +2,108 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from olmo_explain.terminal.words import sizes
+from olmo_explain.checkpoint import Checkpoint, Head, OlmoConfig, Place, StoredTensor, widen
+from olmo_explain.words import shape
 
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float, UInt
 
 
-def print_weights(
-    console: Console,
-    model: str,
-    result: dict[str, Any],
-    bits: UInt[np.ndarray, " first"],
-    numbers: Float[np.ndarray, " first"],
+def print_place(
+    console: Console, checkpoint: Checkpoint, place: Place, bits: UInt[np.ndarray, ...], norm: float
 ) -> None:
     """Where the bytes are, how many were read, and the first numbers with their bits."""
-    ranges = result["byte_ranges"]
-    table = Table(title=f"{result['tensor']}, in {model}", show_header=False)
-    table.add_row("file", result["shard"])
-    table.add_row("whole tensor", f"{sizes(result['tensor_shape'])} {result['dtype']}")
-    table.add_row("chosen", sizes(result["shape"]))
+    ranges, tensor = place.byte_ranges, place.tensor
+    title = f"{tensor.name}, in {checkpoint.source.name}"
+    table = Table(box=SIMPLE, title=title, show_header=False)
+    table.add_row("file", tensor.shard)
+    table.add_row("whole tensor", f"{shape(tensor.shape)} {tensor.dtype}")
+    table.add_row("chosen", shape(place.shape))
     for start, end in ranges[:1]:
         table.add_row("first bytes" if ranges[1:] else "bytes", f"{start:,} to {end - 1:,}")
     for start, end in ranges[1:][-1:]:
         table.add_row("last bytes", f"{start:,} to {end - 1:,}")
-        table.add_row("ranges", f"{len(ranges):,} of {end - start:,} bytes, one a row")
-    table.add_row("bytes needed", f"{result['bytes_needed']:,}")
-    fetched, header = result["bytes_fetched"], result["header_bytes"]
-    table.add_row("bytes read", f"{fetched:,}, and {header:,} of header")
-    pairs = zip(bits, numbers, strict=True)
-    first = "  ".join(f"0x{b:0{2 * bits.itemsize}X} = {number:.6g}" for b, number in pairs)
-    table.add_row("first numbers", first)
-    table.add_row("norm", f"{result['norm']:.6g}")
+        table.add_row("ranges", f"{len(ranges):,} of {end - start:,} bytes, one for each row")
+    table.add_row("bytes needed", f"{place.bytes_needed:,}")
+    table.add_row(
+        "bytes read",
+        f"{checkpoint.bytes_fetched:,}, and {checkpoint.header_bytes:,} of header",
+    )
+    first = bits.reshape(-1)[:3]
+    pairs = zip(first, widen(first, tensor.dtype), strict=True)
+    numbers = (f"0x{b:0{2 * first.itemsize}X} = {number:.6g}" for b, number in pairs)
+    table.add_row("first numbers", "  ".join(numbers))
+    table.add_row("norm", f"{norm:.6g}")
     console.print(table)
 
 
-def print_tensors(console: Console, model: str, result: dict[str, Any]) -> None:
+def print_tensors(console: Console, checkpoint: Checkpoint, tensors: list[StoredTensor]) -> None:
     """Every tensor: its name, shape and dtype, and the file that holds it."""
-    tensors = result["tensors"]
     # What all of them share is said once.
-    same = {key for key in ("dtype", "shard") if len({tensor[key] for tensor in tensors}) == 1}
-    shared = "".join(f", {tensors[0][key]}" for key in ("dtype", "shard") if key in same)
-    table = Table(title=f"{len(tensors):,} tensors of {model}{shared}")
+    told = [key for key in ("dtype", "shard") if len({getattr(t, key) for t in tensors}) > 1]
+    same = [key for key in ("dtype", "shard") if key not in told]
+    shared = "".join(f", {getattr(tensors[0], key)}" for key in same if tensors)
+    table = Table(box=SIMPLE, title=f"{len(tensors):,} tensors of {checkpoint.source.name}{shared}")
     table.add_column("tensor", overflow="fold")
     table.add_column("shape", justify="right", no_wrap=True)
-    told = [key for key in ("dtype", "shard") if key not in same]
     for key in told:
         table.add_column(key, overflow="fold")
     for tensor in tensors:
-        table.add_row(tensor["name"], sizes(tensor["shape"]), *(tensor[key] for key in told))
+        table.add_row(tensor.name, shape(tensor.shape), *(getattr(tensor, key) for key in told))
     console.print(table)
-    console.print(f"{result['header_bytes']:,} bytes of headers read, and no weights.")
+    console.print(f"{checkpoint.header_bytes:,} bytes of headers read, and no weights.")
 
 
-def print_head(console: Console, model: str, result: dict[str, Any]) -> None:
+def print_head(console: Console, model: str, head: Head, initial: float) -> None:
     """The four slices of a head, with their norms."""
-    kind = result["layer_type"].replace("_", " ")
-    table = Table(title=f"Head {result['head']} of layer {result['layer']} ({kind}) of {model}")
+    kind = head.layer_type.replace("_", " ")
+    title = f"Head {head.head} of layer {head.layer} ({kind}) of {model}"
+    table = Table(box=SIMPLE, title=title)
     for name in ("projection", "slice", "shape", "norm", "× initial"):
         table.add_column(name, justify="left" if name in ("projection", "slice") else "right")
-    for projection, part in result["slices"].items():
-        axis = "rows" if "rows" in part else "cols"
-        start, stop = part[axis]
+    for projection, part in head.slices.items():
+        norm = head.norms[projection]
         table.add_row(
             projection,
-            f"{'rows' if axis == 'rows' else 'columns'} {start}:{stop}",
-            sizes(part["shape"]),
-            f"{part['norm']:.4f}",
-            f"{part['norm'] / result['initial_norm']:.2f}",
+            f"{('rows', 'columns')[part.axis]} {part.start}:{part.stop}",
+            shape(part.shape),
+            f"{norm:.4f}",
+            f"{norm / initial:.2f}",
         )
     console.print(table)
     console.print(
-        f"It reads key-value head {result['kv_head']}. At initialisation a slice's norm is "
-        f"{result['initial_norm']:.2f}."
+        f"It reads key-value head {head.kv_head}. At initialisation a slice's norm is "
+        f"{initial:.2f}."
     )
 
 
-def print_norms(console: Console, model: str, result: dict[str, Any]) -> None:
+def print_norms(
+    console: Console,
+    model: str,
+    config: OlmoConfig,
+    norms: dict[str, Float[np.ndarray, "layer head"]],
+    initial: float,
+) -> None:
     """A row for each layer: the least and the greatest norm of its heads."""
-    norms = result["norms"]
-    table = Table(title=f"Norms of every head's slices in {model}, least–most of a layer")
+    title = f"Norms of every head's slices in {model}, least–most of a layer"
+    table = Table(box=SIMPLE, title=title)
     for name in ("layer", "attention", *norms):
         left = name == "attention"
         table.add_column(name, justify="left" if left else "right", overflow="fold")
-    for layer, kind in enumerate(result["layer_types"]):
+    for layer, kind in enumerate(config.layer_types):
         values = [heads[layer] for heads in norms.values()]
         table.add_row(
             str(layer),
             kind.removesuffix("_attention"),
-            *(f"{min(row):.2f}–{max(row):.2f}" for row in values),
+            *(f"{row.min():.2f}–{row.max():.2f}" for row in values),
             style="bold" if kind == "full_attention" else None,
         )
     console.print(table)
-    console.print(f"At initialisation a slice's norm is {result['initial_norm']:.2f}.")
+    console.print(f"At initialisation a slice's norm is {initial:.2f}.")

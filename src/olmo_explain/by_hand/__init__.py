@@ -1,0 +1,9 @@
+"""OLMo 3 in plain torch: every step under its own name, in the order of transformers.
+
+`reference` is the whole forward pass, `rope` how positions turn queries and keys, `weights` where
+the numbers come from.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

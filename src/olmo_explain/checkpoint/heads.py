@@ -1,0 +1,190 @@
+"""One attention head: which rows and columns are its own, and how large they are. No torch.
+
+In the 7B, head 27 of layer 17 is rows 3456:3584 of q_proj, k_proj and v_proj, and the columns
+3456:3584 of o_proj:
+
+>>> head_slices(read_config("olmo3-7b"), layer=17, head=27)["q_proj"]
+HeadSlice(tensor='model.layers.17.self_attn.q_proj.weight', axis=0, start=3456, stop=3584,
+          shape=(128, 4096))
+
+Where several query heads share one key-value head (5 in the 32B), head h reads that of number
+h // queries_per_kv_head. A head's slice of q_proj is not all that its queries depend on: q_norm
+divides by the norm over all heads before they are split.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from olmo_explain.checkpoint.config import OlmoConfig, read_config
+from olmo_explain.checkpoint.norms import frobenius, squares_of_columns, squares_of_rows
+from olmo_explain.checkpoint.safetensors import Checkpoint
+from olmo_explain.checkpoint.source import ModelLike
+from olmo_explain.errors import CheckpointError
+from olmo_explain.waiting import progress
+
+if TYPE_CHECKING:  # only annotations need it, and it would double the time to import this
+    from jaxtyping import Float, Float64
+
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
+THREADS = min(4, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class HeadSlice:
+    """One head's part of one projection: `start:stop` of the rows (axis 0) or columns (axis 1)."""
+
+    tensor: str
+    axis: int
+    start: int
+    stop: int
+    shape: tuple[int, int]
+
+    def chosen(self) -> dict[str, slice]:
+        """As `Checkpoint.read` takes it: {"rows": slice(3456, 3584)}."""
+        return {("rows", "cols")[self.axis]: slice(self.start, self.stop)}
+
+    @property
+    def index(self) -> tuple[slice, slice]:
+        """As an array or a tensor takes it: `weight[part.index]`."""
+        part = slice(self.start, self.stop)
+        return (part, slice(None)) if self.axis == 0 else (slice(None), part)
+
+    def __str__(self) -> str:
+        part = f"{self.start}:{self.stop}"
+        return f"[{part}, :]" if self.axis == 0 else f"[:, {part}]"
+
+
+@dataclass(frozen=True)
+class Head:
+    """One head as the checkpoint has it. `norms`: Frobenius norms of its slices, by projection."""
+
+    layer: int
+    head: int
+    layer_type: str
+    kv_head: int
+    slices: dict[str, HeadSlice]
+    norms: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `olmo-explain head --json` prints it."""
+        return {
+            "layer": self.layer,
+            "head": self.head,
+            "layer_type": self.layer_type,
+            "kv_head": self.kv_head,
+            "slices": {
+                projection: {
+                    ("rows", "cols")[part.axis]: [part.start, part.stop],
+                    "shape": part.shape,
+                    "norm": self.norms[projection],
+                }
+                for projection, part in self.slices.items()
+            },
+        }
+
+
+def head_slices(config: OlmoConfig, layer: int, head: int) -> dict[str, HeadSlice]:
+    """The four slices of a head, by projection. OutOfRange when the model does not have it."""
+    layer, head = config.check_layer(layer), config.check_head(head)
+    D, Dh = config.hidden_size, config.head_dim
+    kv_head = head // config.queries_per_kv_head
+    slices = {}
+    for projection in PROJECTIONS:
+        number = kv_head if projection in ("k_proj", "v_proj") else head
+        axis, shape = (1, (D, Dh)) if projection == "o_proj" else (0, (Dh, D))
+        tensor = _tensor_name(layer, projection)
+        slices[projection] = HeadSlice(tensor, axis, number * Dh, (number + 1) * Dh, shape)
+    return slices
+
+
+def read_head(model: ModelLike | Checkpoint, layer: int, head: int) -> Head:
+    """A head's slices and their norms. Reads those slices alone.
+
+    >>> read_head("tiny", layer=5, head=1).slices["q_proj"].shape
+    (32, 128)
+    """
+    checkpoint = model if isinstance(model, Checkpoint) else Checkpoint(model)
+    config = read_config(checkpoint.source)
+    slices = head_slices(config, layer, head)
+    norms = {}
+    for projection, part in slices.items():
+        _check_shape(checkpoint, config, layer, projection)
+        bits = checkpoint.read_bits(part.tensor, **part.chosen())
+        norms[projection] = frobenius(bits, checkpoint.tensor(part.tensor).dtype)
+    return Head(
+        layer, head, config.layer_types[layer], head // config.queries_per_kv_head, slices, norms
+    )
+
+
+def head_norms(model: ModelLike | Checkpoint) -> dict[str, Float[np.ndarray, "layer head"]]:
+    """Frobenius norms of every head's slice of q_proj, k_proj, v_proj and o_proj, as float32.
+
+    k_proj and v_proj have a column for each key-value head, the others one for each head. One pass
+    over the attention weights; no more than a tensor a thread is in memory. Shows its progress on
+    stderr when that takes long and a terminal is there to see it.
+
+    >>> head_norms("tiny")["q_proj"].shape
+    (8, 4)
+    """
+    checkpoint = model if isinstance(model, Checkpoint) else Checkpoint(model)
+    config = read_config(checkpoint.source)
+    Dh = config.head_dim
+    jobs = [(name, layer) for layer in range(config.num_hidden_layers) for name in PROJECTIONS]
+    sizes = [_check_shape(checkpoint, config, layer, name) for name, layer in jobs]
+
+    def norms_of(job: tuple[str, int]) -> Float64[np.ndarray, " head"]:
+        projection, layer = job
+        name = _tensor_name(layer, projection)
+        with checkpoint.borrow(name) as bits:
+            dtype = checkpoint.tensor(name).dtype
+            squares = squares_of_columns if projection == "o_proj" else squares_of_rows
+            return np.sqrt(squares(bits, dtype, Dh))
+
+    norms: dict[str, list] = {name: [] for name in PROJECTIONS}
+    with (
+        ThreadPoolExecutor(THREADS) as pool,
+        closing(pool.map(norms_of, jobs)) as results,  # on Ctrl-C, the rest is not begun
+        progress("attention weights", sum(sizes), unit="bytes") as advance,
+    ):
+        for (projection, _), size, result in zip(jobs, sizes, results, strict=True):
+            norms[projection].append(result)
+            advance(size)
+    return {name: np.stack(layers).astype(np.float32) for name, layers in norms.items()}
+
+
+def initial_norm(config: OlmoConfig) -> float:
+    """Norm to expect of a head's slice of N(0, initializer_range²): σ·√(Dh·D).
+
+    0.02·√(128·4096) = 14.48 for the 7B. Training has moved a slice as far as its norm departs from
+    this, at least.
+    """
+    return config.initializer_range * math.sqrt(config.head_dim * config.hidden_size)
+
+
+def _tensor_name(layer: int, projection: str) -> str:
+    return f"model.layers.{layer}.self_attn.{projection}.weight"
+
+
+def _check_shape(checkpoint: Checkpoint, config: OlmoConfig, layer: int, projection: str) -> int:
+    """Bytes of a projection's tensor; CheckpointError when config.json gives it another shape."""
+    tensor = checkpoint.tensor(_tensor_name(layer, projection))
+    expected = next(
+        component.shape
+        for component in config.components
+        if component.name.endswith(f"{projection}.weight")
+    )
+    if tensor.shape != expected:
+        raise CheckpointError(
+            f"{checkpoint.source.name}/{tensor.shard} has {tensor.name} of shape "
+            f"{list(tensor.shape)}, but config.json makes it {list(expected)}",
+            "Take both from the same checkpoint",
+        )
+    return tensor.end - tensor.start

@@ -1,0 +1,167 @@
+"""A repository on the Hugging Face hub: its commit, its files, and byte ranges of large ones."""
+
+import time
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from olmo_explain.checkpoint.source import FileMissing, LocalFile, Remembering, missing_file
+from olmo_explain.checkpoint.web import LONGEST_PAUSE, RETRIED, RemoteFile, retry_after, shown
+from olmo_explain.errors import ExplainError, ModelNotFound, RemoteError
+from olmo_explain.waiting import progress
+
+SECONDS = 5.0
+PAUSES = (0.5, 1.0, 2.0)
+
+
+class HubSource(Remembering):
+    """A repository on the Hugging Face hub, at one commit.
+
+    huggingface_hub resolves the revision and keeps small files in its cache; HF_ENDPOINT, HF_TOKEN,
+    HF_HOME and HF_HUB_OFFLINE mean what they mean to it. A large file is read from that cache where
+    it is there already, by byte ranges otherwise.
+    """
+
+    def __init__(self, repository: str, revision: str | None = None):
+        super().__init__(f"{repository}@{revision}" if revision else repository)
+        self.repository = repository
+        self.revision = revision or "main"
+
+    def _read(self, filename: str) -> bytes:
+        from huggingface_hub import hf_hub_download
+
+        path = self._ask(
+            hf_hub_download, self.repository, filename, revision=self.commit, missing=filename
+        )
+        return Path(path).read_bytes()
+
+    def open(self, filename: str) -> LocalFile | RemoteFile:
+        from huggingface_hub import get_token, hf_hub_url
+
+        if cached := self._cached(filename, self.commit):
+            return LocalFile(cached)
+        if self._is_offline:
+            raise self._not_in_cache(filename)
+
+        return RemoteFile(
+            hf_hub_url(self.repository, filename, revision=self.commit),
+            token=get_token(),
+            missing=missing_file(self.name, filename),
+        )
+
+    @cached_property
+    def commit(self) -> str:
+        """The commit that the revision stands for; all files are read from this one.
+
+        Without a network, or with HF_HUB_OFFLINE, the one that the cache remembers.
+        """
+        from huggingface_hub import HfApi, hf_hub_download
+
+        cached = self._cached("config.json", self.revision)
+        if cached and (self._is_offline or cached.parent.name == self.revision):
+            return cached.parent.name
+        if self._is_offline:
+            raise self._not_in_cache("config.json")
+        try:
+            info = self._ask(
+                HfApi().model_info,
+                self.repository,
+                revision=self.revision,
+                timeout=SECONDS,
+                expand=["sha"],
+            )
+        except RemoteError:
+            if not cached:
+                raise
+            return cached.parent.name
+        # By its name, so that the cache remembers what the name stood for.
+        self._ask(hf_hub_download, self.repository, "config.json", revision=self.revision)
+        return info.sha
+
+    def _cached(self, filename: str, revision: str) -> Path | None:
+        from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
+
+        try:
+            path = try_to_load_from_cache(self.repository, filename, revision=revision)
+        except HFValidationError as error:
+            raise self._unknown() from error
+        return Path(path) if isinstance(path, str) else None
+
+    @property
+    def _is_offline(self) -> bool:
+        from huggingface_hub import constants
+
+        return constants.HF_HUB_OFFLINE
+
+    # -- asking the hub, and what it answers -----------------------------------------------------
+
+    def _ask(self, call: Callable, *args: Any, missing: str = "config.json", **options: Any) -> Any:
+        """`call(*args, **options)`, again when the hub is busy; errors as ExplainError."""
+        with progress(f"Waiting for the hub, {self.repository}"):
+            return self._ask_again(call, *args, missing=missing, **options)
+
+    def _ask_again(self, call: Callable, *args: Any, missing: str, **options: Any) -> Any:
+        for pause in (*PAUSES, None):
+            try:
+                return call(*args, **options)
+            # Beside its own errors come those of its HTTP client: requests, httpx or httpx2.
+            except Exception as error:
+                response = getattr(error, "response", None)
+                status = getattr(response, "status_code", None)
+                if pause is None or status not in RETRIED:
+                    raise self._in_words(error, status, missing) from None
+                asked = retry_after(response.headers)
+                pause = pause if asked is None else asked
+                if pause > LONGEST_PAUSE:
+                    raise self._in_words(error, status, missing) from None
+                time.sleep(pause)
+
+    def _in_words(self, error: Exception, status: int | None, filename: str) -> ExplainError:
+        from huggingface_hub import constants, errors
+
+        hub = shown(constants.ENDPOINT)
+        if isinstance(error, errors.RevisionNotFoundError):
+            return ModelNotFound(
+                f"{self.repository} has no revision {self.revision!r}",
+                "Name one of its branches, tags or commits",
+            )
+        if isinstance(error, errors.GatedRepoError):
+            return RemoteError(
+                f"{self.repository} is gated",
+                f"Accept its terms at {hub}/{self.repository} and set HF_TOKEN",
+            )
+        if isinstance(error, (errors.RepositoryNotFoundError, errors.HFValidationError)):
+            return self._unknown()
+        if isinstance(error, errors.LocalEntryNotFoundError):
+            if self._is_offline:
+                return self._not_in_cache(filename)
+            return RemoteError(f"{hub} stopped answering", "Check the network, then try again")
+        if isinstance(error, errors.EntryNotFoundError):
+            return missing_file(self.name, filename)
+        if status in (401, 403):
+            return RemoteError(
+                f"{hub} refuses access to {self.repository} ({status})",
+                "Check HF_TOKEN: it may have expired, or may not read this repository",
+            )
+        if status is not None:
+            return RemoteError(f"{hub} answered {status} for {self.repository}", "Try again later")
+        return RemoteError(
+            f"{hub} cannot be reached ({type(error).__name__})",
+            "Check the network and HF_ENDPOINT, or name a local directory",
+        )
+
+    def _unknown(self) -> ModelNotFound:
+        return ModelNotFound(
+            f"There is no directory {self.repository} here, and no such model on the hub that you "
+            "may read",
+            "Check the name; for a private model set HF_TOKEN",
+        )
+
+    def _not_in_cache(self, filename: str) -> RemoteError | FileMissing:
+        error = RemoteError if filename == "config.json" else FileMissing
+        return error(
+            f"HF_HUB_OFFLINE is set, and the cache has no {filename} of {self.name}",
+            "Unset it, or download the model first",
+        )

@@ -1,0 +1,217 @@
+"""A MODEL name → the place where its files lie, and how to read bytes of them.
+
+| MODEL | place |
+|---|---|
+| `tiny`, `olmo3-7b`, `olmo3-32b` | a directory inside this package |
+| a directory | itself |
+| `owner/name`, `owner/name@revision` | a repository on the Hugging Face hub |
+| `http://…`, `https://…` | a directory on a web server that answers byte ranges |
+"""
+
+import mmap
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol
+
+from olmo_explain.errors import CheckpointError, ConfigError, ModelNotFound, UsageError
+
+PRESETS = ("tiny", "olmo3-7b", "olmo3-32b")
+HUB_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^\s@]+))?")
+
+
+class FileMissing(CheckpointError):
+    """A file that a source does not have."""
+
+
+class ByteFile(Protocol):
+    """A file of which any bytes can be read without the rest."""
+
+    fetched: int
+    """Bytes read so far, those between merged ranges included."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in the whole file."""
+        ...
+
+    def read(self, start: int, end: int) -> memoryview | bytearray:
+        """Bytes [start, end), or fewer where the file ends before."""
+        ...
+
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
+        """The bytes of each range [start, end), in order."""
+        ...
+
+    def expect(self, start: int, end: int) -> None:
+        """Says that bytes [start, end) are read soon, so that the disk may begin now."""
+        ...
+
+    def release(self, start: int, end: int) -> None:
+        """Lets the system take back the memory of bytes [start, end). They may be read again."""
+        ...
+
+
+class Source(Protocol):
+    """A directory of a checkpoint, wherever it lies."""
+
+    name: str
+    """What the reader typed, for messages; of a URL, without password and query."""
+
+    def read(self, filename: str) -> bytes:
+        """The whole of a small file, such as config.json."""
+        ...
+
+    def open(self, filename: str) -> ByteFile:
+        """A file to read parts of. Raises FileMissing when there is none, at the first read."""
+        ...
+
+
+ModelLike = str | PathLike | Source
+"""A MODEL by its name, its directory as a path, or a source that was made of one."""
+
+
+class LocalFile:
+    """A file on this machine, mapped into memory: what is read are views, not copies."""
+
+    def __init__(self, path: Path):
+        self.fetched = 0
+        self.size = path.stat().st_size
+        with path.open("rb") as file:
+            # An empty file cannot be mapped.
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self.size else None
+        self._bytes = memoryview(self._map or b"")
+
+    def read(self, start: int, end: int) -> memoryview:
+        part = self._bytes[start:end]
+        self.fetched += len(part)
+        return part
+
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
+        return [self.read(start, end) for start, end in ranges]
+
+    def expect(self, start: int, end: int) -> None:
+        self._advise("MADV_WILLNEED", start, end)
+
+    def release(self, start: int, end: int) -> None:
+        # The pages stay in the system's cache; this process no longer counts them as its own.
+        self._advise("MADV_DONTNEED", start, end)
+
+    def _advise(self, advice: str, start: int, end: int) -> None:
+        start -= start % mmap.PAGESIZE
+        if self._map and start < end and hasattr(mmap, advice):  # not on every system
+            self._map.madvise(getattr(mmap, advice), start, min(end, self.size) - start)
+
+
+class Remembering(ABC):
+    """A source that reads each small file once: what it said of a model, it goes on saying."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self._whole: dict[str, bytes] = {}
+
+    def read(self, filename: str) -> bytes:
+        """The whole of a small file."""
+        if filename not in self._whole:
+            self._whole[filename] = self._read(filename)
+        return self._whole[filename]
+
+    @abstractmethod
+    def _read(self, filename: str) -> bytes: ...
+
+
+class LocalSource(Remembering):
+    """A directory on this machine, also the one of a preset."""
+
+    def __init__(self, directory: Path, name: str | None = None):
+        super().__init__(name or str(directory))
+        self.directory = directory
+
+    def _read(self, filename: str) -> bytes:
+        return self._use(filename, Path.read_bytes)
+
+    def open(self, filename: str) -> LocalFile:
+        return self._use(filename, LocalFile)
+
+    def _use(self, filename: str, how: Callable[[Path], Any]) -> Any:
+        path = self.directory / filename
+        try:
+            if path.is_file():
+                return how(path)
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.name}/{filename} cannot be read ({error.strerror})",
+                "Check that you may read it",
+            ) from error
+        raise missing_file(self.name, filename)
+
+
+def preset(name: str) -> LocalSource:
+    """The files of `tiny`, `olmo3-7b` or `olmo3-32b`, which come with this package."""
+    return LocalSource(Path(str(files("olmo_explain.checkpoint") / "presets" / name)), name)
+
+
+def resolve(model: ModelLike) -> Source:
+    """The source that a MODEL argument names, or is. Asks no server yet. A path is a directory's.
+
+    >>> resolve("allenai/Olmo-3-7B-Instruct@main").repository
+    'allenai/Olmo-3-7B-Instruct'
+    """
+    if isinstance(model, PathLike):
+        if directory := _existing_directory(str(model)):
+            return LocalSource(directory, str(model))
+        raise _no_directory(str(model))
+    if not isinstance(model, str):
+        if hasattr(model, "read") and hasattr(model, "open"):
+            return model
+        raise UsageError(
+            f"{model!r:.60} names no model", f"Choose {', '.join(PRESETS)}, a directory"
+        )
+    if model in PRESETS:
+        return preset(model)
+    if model.startswith(("http://", "https://")):
+        from olmo_explain.checkpoint.web import WebSource  # not before it is needed: an HTTP client
+
+        return WebSource(model)
+    if directory := _existing_directory(model):
+        return LocalSource(directory, model)
+    if (hub_id := HUB_ID.fullmatch(model)) and not model.startswith("."):
+        from olmo_explain.checkpoint.hub import HubSource
+
+        return HubSource(hub_id["repository"], hub_id["revision"])
+    if "/" in model:
+        raise _no_directory(model)
+    raise ModelNotFound(
+        f"No model named {model!r}",
+        f"Choose {', '.join(PRESETS)}, a directory, a hub id (owner/name), or a URL",
+    )
+
+
+def _no_directory(name: str) -> ModelNotFound:
+    return ModelNotFound(
+        f"There is no directory {name}", "Name the directory that holds config.json"
+    )
+
+
+def _existing_directory(name: str) -> Path | None:
+    try:
+        directory = Path(name).expanduser()
+        return directory if name and directory.is_dir() else None
+    except (OSError, RuntimeError):  # a name too long, or ~someone who is not here
+        return None
+
+
+def missing_file(name: str, filename: str) -> ConfigError | FileMissing:
+    """The error for a file that a source does not have; `filename` says which kind it is."""
+    error = ConfigError if filename == "config.json" else FileMissing
+    if name in PRESETS and name != "tiny":
+        return error(
+            f"{name} comes with this package as a config, without weights",
+            "Name a directory, a hub id or a URL that holds them",
+        )
+    return error(
+        f"{name} has no {filename}", "Name a directory that holds a checkpoint as it was published"
+    )

@@ -1,0 +1,97 @@
+"""How fast this machine can multiply and read, and which of the two holds an operation up.
+
+A roofline has two lines. An operation that does few FLOPs for each byte waits for memory; one that
+does many waits for the multipliers; they meet at the *ridge*. (Williams, Waterman and Patterson,
+"Roofline", Communications of the ACM 52(4), 2009.)
+
+>>> machine = Roofline("bfloat16", threads=2, flops_per_second=1e12, bytes_per_second=1e10)
+>>> machine.ridge
+100.0
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from olmo_explain.costs.counting import Operation
+from olmo_explain.waiting import progress
+
+Bound = Literal["compute", "memory"]
+
+MATRIX = 2048  # rows and columns: large enough for full speed, 2·2048³ FLOPs a product
+READ_BYTES = 2**28  # beyond what caches hold
+REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Placement:
+    """An operation on a roofline. `seconds`: the least that it can take on this machine."""
+
+    name: str
+    intensity: float
+    bound: Bound
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """What one machine reaches in one dtype: FLOP/s in matrix products, bytes/s from memory."""
+
+    dtype: str
+    threads: int
+    flops_per_second: float
+    bytes_per_second: float
+
+    @property
+    def ridge(self) -> float:
+        """FLOPs a byte at which multiplying takes as long as reading."""
+        return self.flops_per_second / self.bytes_per_second
+
+    def reachable(self, intensity: float) -> float:
+        """The most FLOP/s for an operation of this arithmetic intensity (FLOPs a byte)."""
+        return min(self.flops_per_second, intensity * self.bytes_per_second)
+
+    def place(self, operation: Operation) -> Placement:
+        """Where an operation lies, taking it alone: it reads its inputs and writes its output."""
+        computing = operation.flops / self.flops_per_second
+        moving = operation.bytes / self.bytes_per_second
+        bound = "compute" if computing >= moving else "memory"
+        return Placement(operation.name, operation.intensity, bound, max(computing, moving))
+
+    def to_dict(self, operations: Iterable[Operation]) -> dict[str, Any]:
+        """As `roofline` in `olmo-explain flops --roofline --json`."""
+        places = [asdict(self.place(operation)) for operation in operations]
+        return asdict(self) | {"ridge": self.ridge, "operations": places}
+
+
+def measure_roofline(dtype: str = "bfloat16") -> Roofline:
+    """Measures this machine's CPU, in a few seconds and with 0.3 GB of memory.
+
+    The best of several repeats counts: whatever else runs here can only slow a repeat down. The
+    memory figure is for reading, as reading weights is what generation waits for.
+    """
+    import torch
+
+    kind = getattr(torch, dtype)
+    a, b = (torch.ones(MATRIX, MATRIX, dtype=kind) for _ in range(2))
+    much = torch.ones(READ_BYTES // 4)
+    work = [lambda: a @ b] * REPEATS + [much.sum] * REPEATS
+    seconds = []
+    with progress("Measuring this machine", len(work) + 1) as advance:
+        for run in (work[0], *work):  # the first one only warms up
+            seconds.append(_seconds(run))
+            advance(1)
+    products, reads = seconds[1 : REPEATS + 1], seconds[REPEATS + 1 :]
+    return Roofline(
+        dtype=dtype,
+        threads=torch.get_num_threads(),
+        flops_per_second=2 * MATRIX**3 / min(products),
+        bytes_per_second=READ_BYTES / min(reads),
+    )
+
+
+def _seconds(run: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started

@@ -1,0 +1,5 @@
+from .checking import check
+
+__all__ = [
+    "check",
+]

@@ -1,0 +1,172 @@
+"""Chapter 6: distances, turns, windows, and what the wrong RoPE changes first."""
+
+import math
+from dataclasses import replace
+from functools import cache
+
+from olmo_explain.checkpoint import read_config
+from olmo_explain.course.bundled import tiny, tiny_ids
+from olmo_explain.course.exercise import Exercise, Wrong
+
+SEVEN, TINY = read_config("olmo3-7b"), read_config("tiny")
+QUERY, KEY, EARLIER = 5000, 4900, 300
+SLIDING_IN_A_ROW = 3
+
+
+@cache
+def _turn(layer_type: str, pair: int = -1) -> float:
+    """Positions that a pair of the 7B needs for a whole turn."""
+    from olmo_explain.by_hand import frequencies
+
+    return 2 * math.pi / frequencies(SEVEN.rope[layer_type], SEVEN.head_dim)[pair].item()
+
+
+@cache
+def _pairs(model: str) -> tuple[int, int, int]:
+    """How many pairs YaRN leaves alone, slows a little, and slows by the whole factor."""
+    from olmo_explain.by_hand import yarn_ramp
+
+    config = read_config(model)
+    ramp = yarn_ramp(config.rope["full_attention"], config.head_dim)
+    alone, slowed = int((ramp == 0).sum()), int((ramp == 1).sum())
+    return alone, len(ramp) - alone - slowed, slowed
+
+
+@cache
+def _first_difference(applied: str) -> tuple[int | None, str]:
+    """Where a reference differs first that gives this RoPE to every layer."""
+    from olmo_explain.proof import verify
+
+    wrong = replace(TINY, rope=dict.fromkeys(TINY.rope, TINY.rope[applied]))
+    step = verify(tiny()[0], tiny_ids("To be, or not to be"), config=wrong).first_difference
+    return step.layer, step.name
+
+
+EXERCISES = {
+    "06.1": Exercise(
+        question="the position of the key that gets the same score",
+        right=lambda: EARLIER - (QUERY - KEY),
+        wrong=[
+            Wrong(
+                lambda: KEY,
+                "That leaves the key where it was. Scores do not know where a key stands, only how "
+                "far it is from the query.",
+            ),
+            Wrong(
+                lambda: EARLIER + (QUERY - KEY),
+                "The right distance, on the other side: this key would come after the query.",
+            ),
+            Wrong(
+                lambda: EARLIER * KEY // QUERY,
+                "That keeps the *ratio* of the positions. Angles grow with the position, and what "
+                "counts is their difference.",
+            ),
+            Wrong(
+                lambda: QUERY - KEY,
+                "That is the distance. At which position does the key stand?",
+            ),
+        ],
+        hint="The score depends on the difference of the two positions.",
+        shows="That is all that RoPE says of a position: how far away.",
+    ),
+    "06.2": Exercise(
+        question="positions that the slowest pair of the 7B needs for a turn, in a full layer",
+        right=lambda: _turn("full_attention"),
+        wrong=[
+            Wrong(
+                lambda: _turn("sliding_attention"),
+                "That is a sliding layer, where nothing is scaled. In a full layer YaRN slows this "
+                "pair.",
+            ),
+            Wrong(
+                lambda: _turn("full_attention") / (2 * math.pi),
+                "That is one radian. A whole turn has 2π of them.",
+            ),
+            Wrong(
+                lambda: _turn("full_attention", pair=0),
+                "That is pair 0, the fastest. The last is the slowest.",
+            ),
+            Wrong(
+                lambda: 2 * math.pi / _turn("full_attention"),
+                "That is the frequency, in radians a position. How many positions for a turn?",
+            ),
+        ],
+        hint="2π over the last of `scaled`, the frequencies of a full layer.",
+        shows="Many millions of positions. In any prompt the model can take, this pair hardly "
+        "moves.",
+    ),
+    "06.3": Exercise(
+        question="how many positions back three sliding layers of the 7B reach",
+        right=lambda: SLIDING_IN_A_ROW * (SEVEN.sliding_window - 1),
+        wrong=[
+            Wrong(
+                lambda: SLIDING_IN_A_ROW * SEVEN.sliding_window,
+                "The window counts the current position too. How far back is the oldest one it "
+                "shows?",
+            ),
+            Wrong(
+                lambda: SEVEN.sliding_window - 1,
+                "That is one layer. The position it reads from has itself read from further back, "
+                "a layer below.",
+            ),
+            Wrong(
+                lambda: SEVEN.sliding_window,
+                "That is one window, its own position included. What did the oldest position in it "
+                "read, a layer below?",
+            ),
+            Wrong(
+                lambda: (SEVEN.sliding_window - 1) ** SLIDING_IN_A_ROW,
+                "Hops add up, they do not multiply.",
+            ),
+        ],
+        hint="One layer reaches window − 1 positions back. Three layers, three hops.",
+        shows="If each hop is used, for which it must be learned. A full layer needs one.",
+    ),
+    "06.4": Exercise(
+        question="how many pairs of `tiny` YaRN leaves alone",
+        right=lambda: _pairs("tiny")[0],
+        wrong=[
+            Wrong(
+                lambda: _pairs("tiny")[0] - 1,
+                "That is the *number* of the last one, and pairs count from 0. How many are they?",
+            ),
+            Wrong(lambda: _pairs("tiny")[2], "Those are slowed by the whole factor."),
+            Wrong(
+                lambda: sum(_pairs("tiny")[:2]),
+                "That takes in the pairs on the ramp, which are slowed a little.",
+            ),
+            Wrong(lambda: _pairs("olmo3-7b")[0], "That is the 7B. Ask the config of `tiny`."),
+        ],
+        hint="`yarn_ramp` of `tiny`'s full layers is 0 where a pair is left alone: count the "
+        "zeros.",
+        shows="`tiny` was made for so short a length that nearly every pair is slow in it.",
+    ),
+    "06.5": Exercise(
+        question="layer and name of the first value that differs where YaRN is lost",
+        right=lambda: _first_difference("sliding_attention"),
+        wrong=[
+            Wrong(
+                lambda: _first_difference("full_attention"),
+                "So it is with YaRN everywhere, which first shows in a *sliding* layer. Where "
+                "YaRN is lost, sliding layers are as they should be.",
+            ),
+            Wrong(
+                lambda: (_first_difference("sliding_attention")[0], "scores"),
+                "The right layer. But scores are made from queries that were turned, and something "
+                "is computed even before that.",
+                also=lambda answer: (
+                    answer[0] == _first_difference("sliding_attention")[0]
+                    and answer[1] in ("q", "k", "pattern", "masked_scores", "sin")
+                ),
+            ),
+            Wrong(
+                lambda: (None, "logits"),
+                "They differ too, at the very end. `first_difference` looks from the beginning.",
+            ),
+        ],
+        hint='`oe.verify(model, few, config=regimes["yarn-lost"]).first_difference` has a `layer` '
+        "and a `name`.",
+        shows="The first full layer, and its cosines: no weight was read to get there. Compare "
+        "with `yarn-everywhere`, which differs in the very first layer.",
+    ),
+}

@@ -1,0 +1,196 @@
+"""Chapter 7: the mean of squares, ε inside the root, what a norm spans, and where OLMo puts it."""
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from statistics import fmean, pstdev
+from typing import Any
+
+from olmo_explain.checkpoint import read_config
+from olmo_explain.course.bundled import tiny, tiny_ids
+from olmo_explain.course.exercise import Exercise, Wrong
+
+PROMPT, LAYER = "To be, or not to be", 3
+VECTOR = (3.0, 4.0)
+SMALL = 1e-3  # root mean square of the vector in 7.4
+FACTOR = 1024  # by which o_proj is divided in 7.5
+EPS = read_config("olmo3-7b").rms_norm_eps
+
+
+def _normalised(numbers: Sequence[float], eps: float = 0.0) -> tuple[float, ...]:
+    import torch
+
+    from olmo_explain.by_hand import rms_norm
+
+    return tuple(rms_norm(torch.tensor(numbers), torch.ones(len(numbers)), eps).tolist())
+
+
+def _rms(x: Any) -> float:
+    return x.float().pow(2).mean().sqrt().item()
+
+
+def _first_difference() -> str:
+    """Where `verify` first sees that a layer's ε is a thousand times too large."""
+    from olmo_explain.proof import verify
+    from olmo_explain.running import load
+
+    model, _ = load("tiny", "float32")  # one of our own, as it is changed
+    model.model.layers[5].post_attention_layernorm.variance_epsilon *= 1000
+    return verify(model, tiny_ids(PROMPT), config=read_config("tiny")).first_difference.name
+
+
+def _norm_size(name: str) -> int:
+    parts = read_config("olmo3-32b").components
+    return next(part.parameters for part in parts if part.name.endswith(f"{name}.weight"))
+
+
+@cache
+def _kept() -> float:
+    """How much of `attn_out` is left when o_proj's output shrinks by FACTOR."""
+    import torch
+
+    from olmo_explain.running import capture
+
+    model, _ = tiny()
+    with capture(model) as values, torch.no_grad():
+        model(tiny_ids(PROMPT))
+    with torch.no_grad():
+        norm = model.model.layers[LAYER].post_attention_layernorm
+        shrunk = norm(values[LAYER, "o_proj"] / FACTOR)
+    return _rms(shrunk) / _rms(values[LAYER, "attn_out"])
+
+
+EXERCISES = {
+    "07.1": Exercise(
+        question="(3, 4), normalised",
+        right=lambda: _normalised(VECTOR),
+        wrong=[
+            Wrong(
+                lambda: tuple(x / math.hypot(*VECTOR) for x in VECTOR),
+                "You divided by the length, the root of the sum of the squares. RMSNorm divides "
+                "by the root of their mean.",
+            ),
+            Wrong(
+                lambda: tuple((x - fmean(VECTOR)) / pstdev(VECTOR) for x in VECTOR),
+                "That is LayerNorm: it subtracts the mean first. RMSNorm leaves the mean in.",
+            ),
+            Wrong(
+                lambda: tuple(x / fmean(x**2 for x in VECTOR) for x in VECTOR),
+                "You divided by the mean square. The root is still to be taken.",
+            ),
+        ],
+        hint="Square both numbers, take the mean, take the root, and divide both by it.",
+        shows="The length of this vector is 5, and of the result √2: the root of its size.",
+        tolerance=5e-3,
+    ),
+    "07.2": Exercise(
+        question="the name of the first value that differs",
+        right=_first_difference,
+        wrong=[
+            Wrong(
+                lambda: "resid_mid",
+                "That differs too, but later: it is the sum. OLMo normalises before it adds, and "
+                "the norm's output is a value of its own.",
+            ),
+            Wrong(
+                lambda: "o_proj",
+                "That is what the norm is given. It was computed before the wrong ε was met.",
+            ),
+            Wrong(
+                lambda: "resid_pre",
+                "That is what attention reads, and OLMo has no norm there. This norm stands behind "
+                "attention: it normalises what attention writes.",
+            ),
+            Wrong(
+                lambda: "q_norm",
+                "That is computed inside attention, before this norm: nothing there has changed. "
+                "The norm works on what attention writes.",
+                also=lambda name: name in ("q_proj", "k_proj", "v_proj", "k_norm"),
+            ),
+            Wrong(
+                lambda: "post_attention_layernorm",
+                "That is the module. `verify` names values: which one does this module give?",
+                also=lambda name: name.endswith("post_attention_layernorm"),
+            ),
+            Wrong(
+                lambda: "mlp_out",
+                "That is what the layer's last norm gives, which has an ε of its own. The one that "
+                "was changed comes earlier.",
+            ),
+        ],
+        hint="All values before this norm are as they were. What is its own output called, before "
+        "anything is added?",
+        shows="`verify` also says why: `wrong.cause` names the module and its ε.",
+    ),
+    "07.3": Exercise(
+        question="how many numbers share one mean square",
+        right=lambda: _norm_size("k_norm"),
+        wrong=[
+            Wrong(
+                lambda: _norm_size("q_norm"),
+                "That is `q_norm`'s number, H · Dh, and the hidden size too. The 32B has fewer "
+                "heads of keys than of queries.",
+            ),
+            Wrong(
+                lambda: read_config("olmo3-32b").head_dim,
+                "That would be a norm for each head. OLMo normalises the whole projection, before "
+                "it is cut into heads.",
+            ),
+            Wrong(
+                lambda: read_config("olmo3-7b").hidden_size,
+                "That is the 7B's, whose queries and keys have as many heads. Take the 32B.",
+            ),
+            Wrong(
+                lambda: read_config("olmo3-32b").num_key_value_heads,
+                "That is how many heads of keys there are. Each has `head_dim` numbers.",
+            ),
+        ],
+        hint="The mean goes over all that `k_proj` gives for one position.",
+        shows="K · Dh: all key heads of one position together, and no other position.",
+    ),
+    "07.4": Exercise(
+        question="each number of the result",
+        right=lambda: _normalised([SMALL], EPS)[0],
+        wrong=[
+            Wrong(
+                lambda: SMALL / (SMALL + EPS),
+                "You added ε outside the root, to the root mean square. It belongs inside, "
+                "beside the mean square, where it is as large as what it is added to.",
+            ),
+            Wrong(
+                lambda: _normalised([SMALL])[0],
+                "That is without ε. Is it small beside the mean square of this vector?",
+            ),
+            Wrong(
+                lambda: SMALL / (SMALL**2 + EPS),
+                "The ε is in the right place, but you divided by the mean square. Take the root.",
+            ),
+        ],
+        hint="The mean square is 0.001², and ε is added to it before the root is taken.",
+        shows="1 / √2. An ε of a millionth matters for a vector of a thousandth: it is compared "
+        "with the square.",
+        tolerance=2e-4,
+    ),
+    "07.5": Exercise(
+        question="root mean square of `attn_out` after, divided by that before",
+        right=_kept,
+        wrong=[
+            Wrong(
+                lambda: 1.0,
+                "So it would be without ε: the norm takes every factor back. Compare ε with the "
+                "mean square of what the norm is given now.",
+            ),
+            Wrong(
+                lambda: 1 / FACTOR,
+                "That is the factor of `o_proj`'s output. The norm comes after it, before the "
+                "addition, and divides by the size of that output.",
+            ),
+            Wrong(lambda: float(FACTOR), "The weights were divided, so nothing can grow."),
+        ],
+        hint="Divide what goes into the norm by 1,024 (the chapter's `x`), run the norm on it, and "
+        "compare root mean squares.",
+        shows="Multiplying is taken back whole. Dividing is taken back only while ε is small "
+        "beside the mean square.",
+        tolerance=5e-3,
+    ),
+}

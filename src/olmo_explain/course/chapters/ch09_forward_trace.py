@@ -1,0 +1,220 @@
+"""Chapter 9: counts of calls, weights held and read, fused attention, and what 196 gives away."""
+
+from functools import cache
+from typing import Any
+
+from olmo_explain.checkpoint import read_config
+from olmo_explain.course.answers import same
+from olmo_explain.course.bundled import tiny, tiny_ids
+from olmo_explain.course.exercise import Exercise, Wrong
+
+PROMPT, NEW, SAID = "Hello world", 10, 100
+LAYERS, COUNTED = 16, 196  # of the model in 9.5
+
+
+@cache
+def _preset(name: str) -> Any:
+    import torch
+
+    from olmo_explain.running import load, trace
+
+    model, _ = load(name)
+    return trace(model, torch.zeros(1, 2, dtype=torch.long, device="meta"))
+
+
+def _rotary(traced: Any) -> int:
+    return traced.counts["Olmo3RotaryEmbedding"]
+
+
+def _calls(name: str) -> int:
+    """As a right release makes them: one rotary call for each layer type."""
+    traced = _preset(name)
+    return traced.total - _rotary(traced) + len(read_config(name).rope)
+
+
+def _calls_to_write() -> int:
+    """Calls while `tiny` writes NEW tokens after the prompt."""
+    from torch import nn
+
+    from olmo_explain.running import trace
+
+    class Writer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model, _ = tiny()
+
+        def forward(self, ids):
+            return self.model.generate(ids, min_new_tokens=NEW, max_new_tokens=NEW)
+
+    return trace(Writer(), tiny_ids(PROMPT)).total
+
+
+@cache
+def _pass() -> int:
+    from olmo_explain.running import trace
+
+    return trace(tiny()[0], tiny_ids(PROMPT)).total
+
+
+def _not_told_apart() -> frozenset[str]:
+    """Values that eager attention forms and a fused one does not."""
+    from olmo_explain.running import load, sequence, trace
+
+    ids = tiny_ids(PROMPT)
+    fused, _ = load("tiny", attention="sdpa")
+    eager, quick = (
+        {step.name for step in sequence(trace(model, ids, ops=True).operators)}
+        for model in (tiny()[0], fused)
+    )
+    return frozenset(eager - quick)
+
+
+def _without_rotary(layers: int) -> int:
+    """Seven linear modules, four norms and an activation a layer; three modules outside."""
+    seven = _preset("olmo3-7b")
+    outside = 3  # embed_tokens, norm, lm_head
+    a_layer = (seven.total - _rotary(seven) - outside) // read_config("olmo3-7b").num_hidden_layers
+    return a_layer * layers + outside
+
+
+def _read(rows: int) -> int:
+    config = read_config("olmo3-7b")
+    return config.parameters + (rows - config.vocab_size) * config.hidden_size
+
+
+def _scaled_layers() -> int:
+    full = LAYERS // 4
+    return {1: LAYERS, 2: full}[COUNTED - _without_rotary(LAYERS)]
+
+
+EXERCISES = {
+    "09.1": Exercise(
+        question="module calls of the 32B",
+        right=lambda: _calls("olmo3-32b"),
+        wrong=[
+            Wrong(
+                lambda: _calls("olmo3-32b") - 1,
+                "One too few, as in the report's 388: that is one rotary call, for all layers "
+                "alike. A right release makes one for each layer type.",
+            ),
+            Wrong(
+                lambda: _calls("olmo3-7b"),
+                "That is the 7B's. The 32B has more layers.",
+                also=lambda calls: same(_calls("olmo3-7b") - 1, calls),
+            ),
+            Wrong(
+                lambda: _preset("olmo3-32b").counts["Linear"],
+                "Those are the linear modules alone. Norms, activations, the embedding and the "
+                "rotary module are called too.",
+            ),
+            Wrong(
+                lambda: sum(part.count for part in read_config("olmo3-32b").components),
+                "That is how many weights there are. Modules without a weight are called too: "
+                "SiLU, and the rotary module.",
+            ),
+            Wrong(
+                lambda: _without_rotary(read_config("olmo3-32b").num_hidden_layers),
+                "The rotary module is missing.",
+            ),
+        ],
+        hint="Seven linear modules, four norms and one activation in each layer; then what stands "
+        "outside the layers.",
+        shows="12 L + 5: with 64 layers in place of 32 it is not quite twice the 7B's.",
+    ),
+    "09.2": Exercise(
+        question="module calls while ten tokens are written",
+        right=_calls_to_write,
+        wrong=[
+            Wrong(
+                _pass,
+                "That is one pass. A pass gives one new token, and the next one needs it as input.",
+            ),
+            Wrong(
+                lambda: NEW,
+                "That is the number of passes. Each of them calls every module.",
+                also=lambda passes: same(NEW + 1, passes),
+            ),
+            Wrong(
+                lambda: (NEW + 1) * _pass(),
+                "One pass too many: the pass that reads the prompt already gives the first token.",
+            ),
+            Wrong(
+                lambda: (tiny_ids(PROMPT).shape[1] + NEW) * _pass(),
+                "The tokens of the prompt go through in one pass together: a position is an axis "
+                "of the tensors, not a call.",
+                also=lambda calls: same((tiny_ids(PROMPT).shape[1] + NEW - 1) * _pass(), calls),
+            ),
+        ],
+        hint="How many passes is that? The first one reads the whole prompt.",
+        shows="Reading is one pass, writing one for each token: chapter 11 counts what that costs.",
+    ),
+    "09.3": Exercise(
+        question="parameters that the 7B reads",
+        right=lambda: _read(1),
+        wrong=[
+            Wrong(
+                lambda: read_config("olmo3-7b").parameters,
+                "That is what the model holds. Of the embedding only some rows are read.",
+            ),
+            Wrong(
+                lambda: _read(SAID),
+                "A row for each position. A row looked up a hundred times is still one row.",
+            ),
+            Wrong(lambda: _read(0), "One row of the embedding is read, too: the token's own."),
+            Wrong(
+                lambda: _read(2),
+                "That is for the chapter's two different tokens. Here it is one token.",
+            ),
+        ],
+        hint="All parameters, less the embedding, plus the rows of it that are looked up.",
+        shows="The other weights are read whole, however short or long the prompt is.",
+    ),
+    "09.4": Exercise(
+        question="the names of the values that are missing",
+        right=_not_told_apart,
+        wrong=[
+            Wrong(
+                lambda: frozenset({"scores", "masked_scores", "pattern", "z"}),
+                "Not `z`: it is what the fused operator gives.",
+                also=lambda names: "z" in names,
+            ),
+            Wrong(
+                lambda: frozenset({"pattern"}),
+                "The pattern is one of them. From which values is it computed, inside the same "
+                "operator?",
+            ),
+            Wrong(
+                lambda: frozenset({"q_proj", "k_proj", "v_proj"}),
+                "Those are modules of their own, and run before attention is called.",
+                also=lambda names: any(f"{part}_proj" in names for part in "qkvo"),
+            ),
+        ],
+        hint='Trace the model loaded with `attention="sdpa"`, with `ops=True`, and compare '
+        "the names of the steps with the chapter's `names`.",
+        shows="One operator goes from q, k and v to z. Who wants to see a pattern needs eager "
+        "attention.",
+    ),
+    "09.5": Exercise(
+        question="how many layers YaRN scales there",
+        right=_scaled_layers,
+        wrong=[
+            Wrong(
+                lambda: LAYERS // 4,
+                "So OLMo 3 was trained: full layers only. But take the calls of the layers away "
+                "from 196. How many rotary calls are left?",
+            ),
+            Wrong(
+                lambda: LAYERS - LAYERS // 4,
+                "Those are the sliding layers. One rotary call serves all layers alike.",
+            ),
+            Wrong(
+                lambda: 0,
+                "Some are: a release with a single rotary call takes its angles from the scaled "
+                "kind.",
+            ),
+        ],
+        hint="12 calls a layer and three outside the layers. What is left are rotary calls: with "
+        "two of them each layer type has its own angles.",
+        shows="One number tells that every activation of a sliding layer was wrong.",
+    ),
+}

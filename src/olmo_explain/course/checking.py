@@ -1,0 +1,145 @@
+"""Exercises, and what is said to an answer.
+
+>>> check("05.1", (1, 32, 1000, 1000)).ok
+True
+
+An exercise knows its right answer and the misconceptions that lead elsewhere, each as a function:
+nothing is computed until somebody answers. They stand in `exercises/`, a file a chapter, found by
+the first part of an exercise's id.
+"""
+
+import html
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from types import EllipsisType
+from typing import Any, Literal
+
+from olmo_explain.course import chapters
+from olmo_explain.course.answers import is_array, plain, same, show
+from olmo_explain.course.exercise import Exercise
+from olmo_explain.course.slips import find_slip
+from olmo_explain.errors import UsageError
+
+State = Literal["right", "wrong", "open"]
+
+
+@dataclass(frozen=True, repr=False)
+class Feedback:
+    """What is said to an answer. As a truth value: whether it was right."""
+
+    exercise: str
+    state: State
+    message: str
+
+    @property
+    def ok(self) -> bool:
+        return self.state == "right"
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __repr__(self) -> str:
+        return f"{self.exercise} {WORDS[self.state]}: {self.message}"
+
+    def _repr_html_(self) -> str:
+        # Styled here, in the colour of the text: Colab and JupyterLab have no style sheet of ours.
+        text = MARKUP.sub(_tagged, html.escape(self.message, quote=False))
+        style = "border-left: 3px solid currentColor; padding: 0.2rem 0.8rem; margin: 0.4rem 0"
+        return (
+            f'<div class="oe-feedback oe-{self.state}" role="status" style="{style}">'
+            f'<span aria-hidden="true">{MARKS[self.state]}</span> '
+            f"<strong>{self.exercise} {WORDS[self.state]}:</strong> {text}</div>"
+        )
+
+
+WORDS = {"right": "Right", "wrong": "Not yet", "open": "Not answered yet"}
+MARKS = {"right": "✓", "wrong": "✗", "open": "○"}
+MARKUP = re.compile(r"`([^`]+)`|\*(\w|\w[^*]*\w)\*")  # `code` and *stress*
+HUGE = 1_000_000  # numbers; to go through more of them would keep a reader waiting
+UNANSWERED = "replace `...` by your answer."
+
+
+def _tagged(found: re.Match[str]) -> str:
+    code, stressed = found.groups()
+    return f"<code>{code}</code>" if code else f"<em>{stressed}</em>"
+
+
+def check(exercise: str, answer: Any) -> Feedback:
+    """What there is to say to an answer. Never raises for a wrong one, of whatever type.
+
+    UsageError, naming ids near it, where there is no such exercise.
+    """
+    name, found = find_exercise(exercise)
+    if isinstance(answer, EllipsisType):
+        return Feedback(name, "open", UNANSWERED)
+    right = plain(_value(found.right))
+    given = _tried(plain, answer, otherwise=answer)
+    if _tried(same, right, given, found.tolerance):
+        note = f" {found.shows}" if found.shows else ""
+        return Feedback(name, "right", f"{show(right)}.{note}")
+    for misconception in found.wrong:
+        value = plain(_value(misconception.value))
+        if _tried(same, value, given, found.tolerance) or (
+            misconception.also and not _is_huge(given) and _tried(_holds, misconception.also, given)
+        ):
+            return Feedback(name, "wrong", misconception.message)
+    slip = _tried(find_slip, right, given, found.tolerance, found.question)
+    return Feedback(name, "wrong", slip or found.hint)
+
+
+def find_exercise(exercise: str) -> tuple[str, Exercise]:
+    """An exercise and its whole id, "05.1" for "5.1"; UsageError where there is none."""
+    chapter, _, number = str(exercise).strip().partition(".")
+    name = f"{chapter:0>2}.{number}"
+    of_chapter = read_exercises(f"{chapter:0>2}") or {}
+    if name in of_chapter:
+        return name, of_chapter[name]
+    near = list(of_chapter) or get_close_matches(name, all_exercises(), n=3, cutoff=0)
+    raise UsageError(f"There is no exercise {exercise!r}", f"Choose {', '.join(near)}")
+
+
+def all_exercises() -> dict[str, Exercise]:
+    """Every exercise by its id, in order."""
+    found: dict[str, Exercise] = {}
+    for chapter in sorted(_modules()):
+        found |= read_exercises(chapter)
+    return found
+
+
+def read_exercises(chapter: str) -> Mapping[str, Exercise] | None:
+    """The exercises of one chapter, "05", by id; None where there is no such chapter."""
+    module = _modules().get(chapter)
+    return module and import_module(f"{chapters.__name__}.{module}").EXERCISES
+
+
+def _modules() -> dict[str, str]:
+    """Chapter → the module of its exercises: "05" → "ch05_attention"."""
+    names = (module.name for module in iter_modules(chapters.__path__))
+    return {name[2:4]: name for name in names if re.match(r"ch\d\d_", name)}
+
+
+def _is_huge(answer: Any) -> bool:
+    return is_array(answer) and math.prod(answer.shape) > HUGE
+
+
+@cache
+def _value(compute: Callable[[], Any]) -> Any:
+    return compute()
+
+
+def _holds(predicate: Callable[[Any], Any], answer: Any) -> bool:
+    return bool(predicate(answer))
+
+
+def _tried(function: Callable[..., Any], *args: Any, otherwise: Any = None) -> Any:
+    """What it gives, or `otherwise` where the answer is of a kind that it cannot deal with."""
+    try:
+        return function(*args)
+    except Exception:  # an answer can be anything, and its operators can raise anything
+        return otherwise

@@ -1,0 +1,107 @@
+"""This installation: what is installed, what it has room for, and whether its OLMo 3 is right."""
+
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from olmo_explain.machine import memory_bytes
+from olmo_explain.words import amount, gigabytes
+
+PACKAGES = ("olmo-explain", "torch", "transformers", "safetensors", "huggingface-hub", "anywidget")
+NEEDED_MEMORY = 2 * 10**9  # bytes; the least that Binder gives, and more than any chapter's peak
+NEEDED_DISK = 2**30
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What there is: versions, memory and disk in bytes, the RoPE that is applied.
+
+    `rope_regime` is None where torch or transformers cannot be imported. `problems`: what keeps
+    this installation from running OLMo 3 right, a line each; `notes`: what to know beside that.
+    """
+
+    versions: dict[str, str]
+    memory_bytes: int
+    disk_bytes: int
+    rope_regime: str | None
+    old_config_rope_regime: str | None
+    notes: list[str]
+    problems: list[str]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `olmo-explain doctor --json` prints it."""
+        return asdict(self) | {"ok": self.ok}
+
+
+def examine() -> Findings:
+    """Looks at this installation, and measures which RoPE it applies."""
+    memory, disk = memory_bytes(), shutil.disk_usage(Path.cwd()).free
+    problems, notes = [], []
+    if memory < NEEDED_MEMORY:
+        problems.append(
+            f"{gigabytes(memory)} of memory: the chapters need {gigabytes(NEEDED_MEMORY)}."
+        )
+    if disk < NEEDED_DISK:
+        problems.append(
+            f"{amount(disk)} of free disk: building the book needs {amount(NEEDED_DISK)}."
+        )
+    regime, wrong = measured_rope()
+    old = None
+    if wrong:
+        problems.append(wrong)
+    else:
+        old, note = measured_old_config()
+        notes += [note] if note else []
+    return Findings(
+        versions={"python": sys.version.split()[0], **_versions()},
+        memory_bytes=memory,
+        disk_bytes=disk,
+        rope_regime=regime,
+        old_config_rope_regime=old,
+        notes=notes,
+        problems=problems,
+    )
+
+
+def measured_rope() -> tuple[str | None, str | None]:
+    """The regime that this installation applies, and what is wrong with it, if anything is."""
+    try:
+        from olmo_explain.running import REMEDIES, installed_rope_regime
+    except (ImportError, OSError, RuntimeError) as error:  # a torch without its own libraries, too
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return None, (
+            f"torch and transformers cannot be imported ({said}): install them again, "
+            "pip install --force-reinstall torch transformers."
+        )
+    regime = installed_rope_regime()
+    return regime, REMEDIES.get(regime)
+
+
+def measured_old_config() -> tuple[str, str | None]:
+    """The regime of a config.json in the old form with a θ of its own, and what to know of it."""
+    from olmo_explain.running import REMEDIES, old_config_rope_regime
+
+    regime = old_config_rope_regime()
+    if regime not in REMEDIES:
+        return regime, None
+    return regime, (
+        f"{regime}, for a config.json that says rope_theta outside rope_parameters and another one "
+        f"than the published models: {REMEDIES[regime]}"
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

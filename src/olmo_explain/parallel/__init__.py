@@ -1,0 +1,9 @@
+"""One model over several processes, each with its part of the weights.
+
+`runner` chooses between one process and several; `sharding` says who holds what, from config.json;
+`processes` connects them; `tensor_parallel` loads, traces and verifies the whole.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

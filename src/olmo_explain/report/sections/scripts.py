@@ -1,0 +1,110 @@
+"""Section 6: what the report's three scripts did, and what does it now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from olmo_explain.checkpoint import read_config
+from olmo_explain.report.claim import SCRIPTS, Claim
+from olmo_explain.report.evidence import unproven
+from olmo_explain.report.sections.access import LINEAR
+
+if TYPE_CHECKING:
+    from olmo_explain.report.evidence import Evidence
+
+
+@dataclass(frozen=True)
+class Successor:
+    """`commands` and `chapters` do now what `script` did."""
+
+    script: str
+    purpose: str
+    commands: tuple[str, ...]
+    chapters: tuple[str, ...]
+
+
+SUCCESSORS = (
+    Successor(
+        "torch_internals_probe.py",
+        "Weight storage, attention/MLP step traces",
+        ("weights", "head", "verify"),
+        ("02_weights_on_disk", "05_attention", "08_mlp"),
+    ),
+    Successor(
+        "torch_weight_reader_probe.py",
+        "Verifies exact weight reading operations",
+        ("verify",),
+        ("03_embedding", "04_linear", "07_rmsnorm"),
+    ),
+    Successor(
+        "olmo_forward_trace.py",
+        "Hooks into OLMo model, traces forward pass",
+        ("trace", "trace --ops"),
+        ("09_forward_trace",),
+    ),
+)
+
+
+def claims() -> Iterator[Claim]:
+    internals, reader, tracer = SUCCESSORS
+    yield Claim(
+        id="scripts.internals",
+        section=SCRIPTS,
+        statement=f"{internals.script}: {internals.purpose}",
+        claimed=["weight storage", "attention steps", "MLP steps"],
+        chapter="02_weights_on_disk",
+        measure=_internals,
+        how="its successors: olmo-explain weights, head and verify {e.running}",
+        recorded=unproven,
+        skipped=lambda e: e.skipped_run,
+    )
+    yield Claim(
+        id="scripts.reader",
+        section=SCRIPTS,
+        statement=f"{reader.script}: {reader.purpose}",
+        claimed="equal",
+        chapter="04_linear",
+        measure=lambda e: e.running.proof("embedding", *LINEAR),
+        how="its successor: olmo-explain verify {e.running}, from the bytes on disk",
+        recorded=unproven,
+        skipped=lambda e: e.skipped_run,
+    )
+    yield Claim(
+        id="scripts.trace",
+        section=SCRIPTS,
+        statement=f"{tracer.script}: {tracer.purpose}",
+        claimed="every module",
+        chapter="09_forward_trace",
+        measure=_traced,
+        how="its successor: olmo-explain trace {e.running}",
+        skipped=lambda e: e.skipped_run,
+    )
+
+
+def _internals(evidence: Evidence) -> list[str] | None:
+    """Which of the three the successors show: every weight's place, and each step of a layer."""
+    from olmo_explain.by_hand import STEPS
+
+    subject = evidence.running
+    if subject.proof(*STEPS) is None:
+        return None
+    expected = {name for part in read_config(subject.source).components for name in part.names()}
+    differing = {step.step for step in subject.verified.steps if not step.equal}
+    steps = {step.step for step in subject.verified.steps} - differing
+    shown = {
+        "weight storage": expected <= set(subject.checkpoint.names)
+        and all(subject.checkpoint.locate(name).bytes_needed for name in expected),
+        "attention steps": steps >= set(range(1, 11)),
+        "MLP steps": steps >= set(range(11, 16)),
+    }
+    return [what for what, there in shown.items() if there]
+
+
+def _traced(evidence: Evidence) -> str:
+    """Whether every module that works itself was seen at work."""
+    model, _ = evidence.running.loaded
+    leaves = {path for path, module in model.named_modules() if not list(module.children())}
+    seen = {call.path for call in evidence.running.ran.calls}
+    return "every module" if leaves <= seen else f"not {', '.join(sorted(leaves - seen))}"

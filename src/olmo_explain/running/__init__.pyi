@@ -1,0 +1,58 @@
+from . import circuits
+from .ablation import ablate_head, ablate_output_slice, head_contributions
+from .capturing import ONLY_EAGER, capture
+from .circuits import (
+    attention_patterns,
+    best_head,
+    induction_scores,
+    repeated_sequences,
+    repetition_losses,
+)
+from .hooks import Hooks, hooked
+from .loading import load, on_meta
+from .operators import Operator
+from .prompting import GREETING, SONNET, Prompt, prompt_ids
+from .rope_regime import (
+    REMEDIES,
+    RopeMeasurement,
+    installed_rope_regime,
+    measure_rope,
+    old_config_rope_regime,
+    rope_regime,
+)
+from .sequence import Step, sequence
+from .tracing import Call, Trace, trace
+
+__all__ = [
+    "GREETING",
+    "ONLY_EAGER",
+    "REMEDIES",
+    "SONNET",
+    "Call",
+    "Hooks",
+    "Operator",
+    "Prompt",
+    "RopeMeasurement",
+    "Step",
+    "Trace",
+    "ablate_head",
+    "ablate_output_slice",
+    "attention_patterns",
+    "best_head",
+    "capture",
+    "circuits",
+    "head_contributions",
+    "hooked",
+    "induction_scores",
+    "installed_rope_regime",
+    "load",
+    "measure_rope",
+    "old_config_rope_regime",
+    "on_meta",
+    "prompt_ids",
+    "repeated_sequences",
+    "repetition_losses",
+    "rope_regime",
+    "sequence",
+    "trace",
+]

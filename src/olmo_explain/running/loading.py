@@ -1,0 +1,197 @@
+"""A MODEL name → a PyTorch model that runs, and its tokenizer.
+
+Where the weights are at hand they are loaded; where only config.json is (a preset, a URL), the
+model is built on PyTorch's meta device: every shape and every call, and no numbers.
+"""
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from huggingface_hub.utils import (
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+)
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.utils import logging
+
+from olmo_explain.checkpoint import (
+    AS_PUBLISHED,
+    Checkpoint,
+    FileMissing,
+    HubSource,
+    LocalSource,
+    ModelLike,
+    OlmoConfig,
+    Source,
+    note_rope,
+    read_config,
+    resolve,
+)
+from olmo_explain.errors import CheckpointError, ConfigError, UsageError
+from olmo_explain.running.rope_regime import measure_rope
+from olmo_explain.waiting import is_seen, progress
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load(
+    model: ModelLike,
+    dtype: torch.dtype | str | None = None,
+    *,
+    attention: str = "eager",
+    distributed: Any | None = None,
+) -> tuple[PreTrainedModel, Any | None]:
+    """The model in evaluation mode and its tokenizer, or None where there is no tokenizer.
+
+    `dtype`: the checkpoint's own when not given. `attention`: transformers' name of the attention
+    function; "eager" is the one that returns attention patterns. `distributed`: transformers'
+    DistributedConfig, where several processes share the model. Warns, in one line, when the
+    model applies another RoPE than its config.json asks for.
+
+    >>> model, tokenizer = load("tiny")
+    >>> model.lm_head.weight.shape
+    torch.Size([2048, 128])
+    """
+    source = resolve(model)
+    if attention not in (known := ("eager", *ALL_ATTENTION_FUNCTIONS.valid_keys())):
+        raise UsageError(f"Unknown attention {attention!r}", f"Choose {', '.join(known[:3])}, …")
+    config = read_config(source)
+    dtype = _dtype(dtype or config.dtype)
+    if not _has_weights(source):
+        if distributed is not None:
+            raise UsageError(
+                f"{source.name} has shapes and no weights, so there is nothing to share out",
+                "Choose tiny, or a directory or hub id with weights",
+            )
+        return _guarded(on_meta(source, dtype, attention), config), None
+    if isinstance(source, LocalSource):
+        _check_shapes(Checkpoint(source), config)
+    where, options = _pretrained(source)
+    shared = {} if distributed is None else {"distributed_config": distributed}
+    try:
+        with _loading(source):
+            loaded = AutoModelForCausalLM.from_pretrained(
+                where, dtype=dtype, attn_implementation=attention, **options, **shared
+            )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{source.name} cannot be loaded: {_first_line(error)}", "Download the checkpoint again"
+        ) from error
+    except ImportError as error:
+        raise UsageError(_first_line(error), "Choose another attention") from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _unbuildable(source, error) from error
+    return _guarded(loaded, config), _tokenizer(source, where, options)
+
+
+@contextmanager
+def _loading(source: Source) -> Iterator[None]:
+    """Our own bar while weights are loaded, or those of a download; none that nobody sees."""
+    if isinstance(source, HubSource) and (is_seen() or "ipykernel" in sys.modules):
+        yield
+        return
+    loading, downloading = logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
+    logging.disable_progress_bar()
+    disable_progress_bars()
+    try:
+        with progress(f"Loading {source.name}"):
+            yield
+    finally:
+        if loading:
+            logging.enable_progress_bar()
+        if downloading:
+            enable_progress_bars()
+
+
+def _check_shapes(checkpoint: Checkpoint, config: OlmoConfig) -> None:
+    """CheckpointError where config.json and the weights beside it do not belong together."""
+    for part in config.components:
+        for name in part.names():
+            if (shape := checkpoint.tensor(name).shape) != part.shape:
+                raise CheckpointError(
+                    f"{checkpoint.source.name}: config.json asks for {name} of shape "
+                    f"{list(part.shape)}, the file has {list(shape)}",
+                    "Take config.json and weights from the same place",
+                )
+
+
+def _has_weights(source: Source) -> bool:
+    if isinstance(source, LocalSource):
+        return any(source.directory.glob("*.safetensors*"))
+    return isinstance(source, HubSource)
+
+
+def _pretrained(source: Source) -> tuple[str, dict[str, Any]]:
+    """What `from_pretrained` wants to hear for this source."""
+    if isinstance(source, HubSource):
+        return source.repository, {"revision": source.commit}
+    return str(source.directory), {"local_files_only": True}
+
+
+def on_meta(
+    source: Source, dtype: torch.dtype | None = None, attention: str = "eager"
+) -> PreTrainedModel:
+    """The model without its weights: every shape and every call."""
+    fields = json.loads(source.read("config.json"))
+    try:
+        config = AutoConfig.for_model(**fields)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(
+                config, dtype=dtype, attn_implementation=attention
+            )
+    except Exception as error:
+        raise _unbuildable(source, error) from error
+
+
+def _unbuildable(source: Source, error: Exception) -> ConfigError:
+    """What transformers raises is of many types, by the field that is wrong."""
+    return ConfigError(
+        f"{source.name}: transformers cannot build a model from config.json "
+        f"({type(error).__name__}: {_first_line(error)})",
+        AS_PUBLISHED,
+    )
+
+
+def _guarded(model: PreTrainedModel, config: OlmoConfig) -> PreTrainedModel:
+    """In evaluation mode, its RoPE measured."""
+    model.eval()
+    note_rope(model, config)
+    if remedy := measure_rope(model, config).remedy:
+        warnings.warn(remedy, stacklevel=3)
+    return model
+
+
+def _tokenizer(source: Source, where: str, options: dict[str, Any]) -> Any | None:
+    try:
+        return AutoTokenizer.from_pretrained(where, **options)
+    except Exception as error:  # the tokenizers library raises no narrower one
+        try:
+            source.read("tokenizer.json")
+        except FileMissing:
+            return None  # a checkpoint may come without one
+        raise CheckpointError(
+            f"{source.name}: tokenizer.json cannot be read ({_first_line(error)})",
+            "Download it again",
+        ) from error
+
+
+def _dtype(dtype: torch.dtype | str) -> torch.dtype:
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype not in DTYPES:
+        raise UsageError(f"Unknown dtype {dtype!r}", f"Choose {', '.join(DTYPES)}")
+    return DTYPES[dtype]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,74 @@
+"""From what a reader asks for to the token ids that a model takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from olmo_explain.errors import OutOfRange, UsageError
+
+if TYPE_CHECKING:  # a command that only describes its options does not wait for torch
+    from jaxtyping import Int
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a model runs on where nobody says: a text, or `length` positions without a tokenizer."""
+
+    text: str
+    length: int
+
+
+GREETING = Prompt("Hello world", 2)
+"""The report's."""
+
+SONNET = Prompt(
+    "Shall I compare thee to a summer's day? Thou art more lovely and more temperate: rough winds "
+    "do shake the darling buds of May, and summer's lease hath all too short a date.",
+    64,
+)
+"""Longer than the window of tiny, so that its sliding layers have something to hide."""
+
+
+def prompt_ids(
+    model: PreTrainedModel,
+    tokenizer: Any | None,
+    prompt: str | Sequence[int] | None = None,
+    *,
+    length: int | None = None,
+    default: Prompt = GREETING,
+) -> Int[Tensor, "1 pos"]:
+    """Token ids of one prompt: a text, token ids, only a `length`, or else the `default`.
+
+    A length stands for the tokens 0, 1, 2, …; which ones does not matter on the meta device.
+    Raises UsageError for a text where there is no tokenizer, OutOfRange for an unknown id and for
+    more positions than the model is made for.
+
+    >>> prompt_ids(*load("tiny"), "Hello world").shape
+    torch.Size([1, 3])
+    """
+    from olmo_explain.ids import as_ids
+
+    longest = model.config.max_position_embeddings
+    if prompt is None and length is None:
+        prompt = None if tokenizer is None else default.text
+        length = min(default.length, longest)
+    if isinstance(prompt, str):
+        if tokenizer is None:
+            raise UsageError(
+                "This model comes without a tokenizer, so a text cannot be read",
+                "Give token ids in its place, as 5,6,7",
+            )
+        prompt = tokenizer(prompt)["input_ids"]
+    positions = length if prompt is None else len(prompt)
+    if positions > longest:
+        raise OutOfRange(
+            f"A prompt of {positions:,} tokens is longer than the model takes",
+            f"Give up to {longest:,}",
+        )
+    if prompt is None:
+        prompt = [number % model.config.vocab_size for number in range(positions)]
+    return as_ids(list(prompt), model.config.vocab_size, model.device)
