@@ -19,8 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.frame import Plan, Row, Subject, Way, take_turns, tell
 from benchmarks.models import ids, models
-from olmo_explain.running import capture
-from olmo_explain.running import trace
+from olmo_explain.running import capture, trace
 
 TITLE = "Watching a forward pass, against the same pass unwatched"
 POSITIONS = (2, 64)

@@ -14,14 +14,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from tests.checkpoints import write_sparse_7b
+from support.checkpoints import write_sparse_7b
 
 from benchmarks.frame import Plan, Row, Subject, Times, exponent, take_turns, tell
 from benchmarks.models import build, tiny
-from olmo_explain.checkpoint import Checkpoint
-from olmo_explain.checkpoint import OlmoConfig, read_config
+from olmo_explain.checkpoint import Checkpoint, OlmoConfig, head_norms, read_config, read_head
 from olmo_explain.costs import count_costs
-from olmo_explain.checkpoint import head_norms, read_head
 from olmo_explain.running import trace
 
 TITLE = "How it grows"

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from olmo_explain.running import load
 from olmo_explain.checkpoint import preset
+from olmo_explain.running import load
 
 QUICK_VOCAB = 512
 

@@ -16,9 +16,14 @@ import numpy as np
 
 from benchmarks.frame import Plan, Row, Subject, Times, take_turns, tell
 from benchmarks.one_head import checkpoint
-from olmo_explain.checkpoint import Checkpoint, StoredTensor, widen
-from olmo_explain.checkpoint import read_config
-from olmo_explain.checkpoint import PROJECTIONS, head_norms
+from olmo_explain.checkpoint import (
+    PROJECTIONS,
+    Checkpoint,
+    StoredTensor,
+    head_norms,
+    read_config,
+    widen,
+)
 from olmo_explain.checkpoint.heads import BLOCK_NUMBERS, THREADS
 
 TITLE = "The norms of every head, against one pass over the same bytes in the page cache"

@@ -14,9 +14,7 @@ from tempfile import TemporaryDirectory
 from safetensors import safe_open
 
 from benchmarks.frame import Plan, Row, Subject, python, take_turns, tell
-from olmo_explain.checkpoint import Checkpoint
-from olmo_explain.checkpoint import read_config
-from olmo_explain.checkpoint import head_slices, read_head
+from olmo_explain.checkpoint import Checkpoint, head_slices, read_config, read_head
 
 TITLE = "One head of a checkpoint of the 7B's size"
 
@@ -40,7 +38,7 @@ def checkpoint(plan: Plan) -> Iterator[tuple[Path, str]]:
         random = "written_by" in _metadata(plan.seven_b)
         yield plan.seven_b, "7B, random weights" if random else "the checkpoint that was given"
         return
-    from tests.checkpoints import write_sparse_7b
+    from support.checkpoints import write_sparse_7b
 
     with TemporaryDirectory() as temporary:
         layers = 1 if plan.quick else 32
@@ -118,7 +116,7 @@ def whole_command(directory: Path, name: str, plan: Plan) -> list[Row]:
 def over_http(directory: Path, name: str, plan: Plan) -> Iterator[Row]:
     """From an nginx on this machine. The other way there is: to fetch the whole file."""
     import requests
-    from tests.servers import nginx
+    from support.servers import nginx
 
     layer, head = which(directory)
     shard = Checkpoint(str(directory)).tensor(f"model.layers.{layer}.self_attn.q_proj.weight").shard

@@ -23,9 +23,8 @@ from typing import Any
 
 import torch
 
-from olmo_explain.checkpoint import OlmoConfig
+from olmo_explain.checkpoint import OlmoConfig, preset
 from olmo_explain.errors import ExplainError
-from olmo_explain.checkpoint import preset
 from olmo_explain.waiting import progress
 
 SHARD_BYTES = 5_000_000_000

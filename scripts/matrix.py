@@ -160,8 +160,7 @@ def measure(model: str) -> dict[str, Any]:
     import transformers
 
     from olmo_explain.checkpoint import read_config
-    from olmo_explain.running import load
-    from olmo_explain.running import measure_rope
+    from olmo_explain.running import load, measure_rope
 
     loaded, _ = load(model)
     rotary = [module for module in loaded.modules() if "Rotary" in type(module).__name__]

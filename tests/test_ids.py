@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from olmo_explain.by_hand import run_by_hand
 from olmo_explain.errors import OutOfRange, UsageError
 from olmo_explain.ids import as_ids, as_mask
-from olmo_explain.running import head_contributions
-from olmo_explain.running import load
-from olmo_explain.by_hand import run_by_hand
-from olmo_explain.running import trace
 from olmo_explain.proof import verify
+from olmo_explain.running import head_contributions, load, trace
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,46 @@
+"""Rooflines: arithmetic on a machine of known speed, and a measurement of this one."""
+
+import pytest
+
+from olmo_explain.checkpoint import read_config
+from olmo_explain.costs import LINEAR, Operation, Roofline, count_costs, measure_roofline
+
+MACHINE = Roofline("bfloat16", threads=2, flops_per_second=1e12, bytes_per_second=1e10)
+SEVEN = read_config("olmo3-7b")
+
+
+def test_the_ridge_is_where_both_take_as_long():
+    assert MACHINE.ridge == 100
+    assert MACHINE.reachable(50) == 5e11 and MACHINE.reachable(200) == 1e12
+
+
+@pytest.mark.parametrize(
+    ("flops", "moved", "bound", "seconds"),
+    [(2e12, 1e9, "compute", 2.0), (1e9, 3e10, "memory", 3.0), (1e12, 1e10, "compute", 1.0)],
+)
+def test_an_operation_takes_the_longer_of_the_two(flops, moved, bound, seconds):
+    operation = Operation("one", macs=0, flops=flops, weight_bytes=moved, activation_bytes=0)
+    place = MACHINE.place(operation)
+    assert (place.name, place.bound, place.seconds) == ("one", bound, seconds)
+    assert place.intensity == flops / moved
+
+
+def test_prefill_computes_and_decoding_waits():
+    for decode, bound in {False: "compute", True: "memory"}.items():
+        layer = count_costs(SEVEN, 512, decode=decode).layer()
+        assert {MACHINE.place(layer[name]).bound for name in LINEAR} == {bound}
+
+
+def test_this_machine_is_measured(monkeypatch):
+    monkeypatch.setattr("olmo_explain.costs.roofline.MATRIX", 256)
+    monkeypatch.setattr("olmo_explain.costs.roofline.READ_BYTES", 2**24)
+    said = []
+    machine = measure_roofline("float32", lambda done, of: said.append((done, of)))
+    assert machine.dtype == "float32" and machine.threads >= 1
+    assert 1e7 < machine.flops_per_second < 1e15
+    assert 1e7 < machine.bytes_per_second < 1e14
+    assert said == [(done, len(said)) for done in range(1, len(said) + 1)]
+    layer = count_costs(SEVEN, 4).layer()
+    result = machine.to_dict(layer.values())
+    assert [place["name"] for place in result["operations"]] == list(layer)
+    assert set(result["operations"][0]) == {"name", "intensity", "bound", "seconds"}

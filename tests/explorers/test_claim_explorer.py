@@ -1,0 +1,280 @@
+"""The ledger in Chromium: it filters as Python does, and its rows lead to chapters that exist."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import traitlets
+from playwright.sync_api import Locator, Page, expect
+
+import olmo_explain as oe
+from olmo_explain.explorers import explore_claims
+from olmo_explain.explorers.claims import ALL, ClaimExplorer
+from olmo_explain.report import ALL_CLAIMS, SECTIONS, VERDICTS, CheckedClaim, Report
+from olmo_explain.report.remeasuring import cell
+from olmo_explain.report.sections.scripts import SUCCESSORS
+
+ROOT = Path(__file__).parents[2]
+HOST = (ROOT / "book" / "_static" / "widget-host.js").read_text()
+AXE = files("axe_playwright_python") / "axe.min.js"
+DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+# A published page with this one widget in it.
+PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width"><title>Claims</title>
+<style>html[data-theme="dark"] {{ background: #14181c; color: #ddd; color-scheme: dark }}</style>
+<main><h1>Claims</h1><h2>The ledger</h2>
+<script type="application/vnd.jupyter.widget-state+json">{state}</script>
+<script type="application/vnd.jupyter.widget-view+json">{view}</script></main>
+<script>{host}</script></html>"""
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return oe.remeasure("olmo3-7b")
+
+
+@pytest.fixture
+def explorer(report) -> ClaimExplorer:
+    return explore_claims(report)
+
+
+@pytest.fixture
+def page(browser) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1100, "height": 900})
+    faults = []
+    page.on("pageerror", lambda error: faults.append(error.message))
+    yield page
+    assert not faults
+    page.close()
+
+
+@pytest.fixture
+def ledger(page, explorer, tmp_path) -> Locator:
+    page.goto(published(explorer, tmp_path).as_uri())
+    return page.locator(".oe-claims")
+
+
+def published(explorer: ClaimExplorer, folder: Path, theme: str = "light") -> Path:
+    names = [name for name in explorer.keys if not name.startswith("_") or name in ("_esm", "_css")]
+    traits = {name: getattr(explorer, name) for name in names if name not in ("layout", "tabbable")}
+    state = json.dumps({"state": {"one": {"state": traits}}}, default=str).replace("</", "<\\/")
+    view = json.dumps({"model_id": "one"})
+    path = folder / "page.html"
+    path.write_text(PAGE.format(theme=theme, state=state, view=view, host=HOST), encoding="utf-8")
+    return path
+
+
+def shown(ledger: Locator) -> list[str]:
+    """The ids of the claims in sight, in order."""
+    ledger.page.evaluate(DRAWN)
+    rows = ledger.locator("tbody tr:visible:not(.oe-claims-section)")
+    return rows.locator(".oe-claims-how code").all_inner_texts()
+
+
+def counts(ledger: Locator) -> dict[str, int]:
+    """What stands beside the radio buttons."""
+    values = ledger.get_by_role("radio").evaluate_all("all => all.map((one) => one.value)")
+    numbers = ledger.locator(".oe-claims-verdicts b").all_inner_texts()
+    return dict(zip(values, map(int, numbers), strict=True))
+
+
+CHOICES = [
+    (ALL, ALL, ""),
+    *((verdict, ALL, "") for verdict in VERDICTS),
+    *((ALL, section, "") for section in SECTIONS),
+    (ALL, ALL, "NORM"),
+    (ALL, ALL, "16777216"),
+    (ALL, ALL, "16,777,216"),
+    ("corrected", ALL, "rotary yarn"),
+    ("corrected", SECTIONS[4], "once flops"),
+    ("recorded", SECTIONS[3], "  time "),
+    ("reproduced", SECTIONS[2], "rmsnorm"),  # there is none
+    (ALL, ALL, "no claim says this"),
+]
+
+
+@pytest.mark.parametrize(("verdict", "section", "search"), CHOICES)
+def test_the_page_shows_what_python_shows(ledger, explorer, verdict, section, search):
+    ledger.locator(f"input[value={verdict}]").check()
+    ledger.get_by_label("Section", exact=True).select_option(section)
+    ledger.get_by_label("Search", exact=True).fill(search)
+    explorer.section, explorer.search = section, search
+    found = Counter(claim.verdict for claim in explorer.shown)
+    explorer.verdict = verdict
+
+    assert shown(ledger) == [claim.id for claim in explorer.shown]
+    assert counts(ledger) == {ALL: found.total()} | {v: found[v] for v in VERDICTS}
+    number = f"{len(explorer.shown)} of {len(ALL_CLAIMS)} claims"
+    expect(ledger.locator(".oe-note")).to_contain_text(number)
+    titles = ledger.locator(".oe-claims-section:visible").all_inner_texts()
+    assert titles == list(dict.fromkeys(claim.section for claim in explorer.shown))
+
+
+def test_every_claim_is_written_out(ledger, report):
+    """All that a row says, its verdict in a word and a mark, and headings for screen readers."""
+    rows = ledger.locator("tbody tr:not(.oe-claims-section)")
+    assert rows.count() == len(report.claims)
+    texts = rows.all_inner_texts()
+    marks = {"reproduced": "✓", "corrected": "≠", "recorded": "○"}
+    for claim, text in zip(report.claims, texts, strict=True):
+        said = " ".join(text.split())
+        for part in (claim.statement, claim.how, claim.why, claim.verdict, value(claim)):
+            assert " ".join(part.split()) in said, (claim.id, part)
+        assert marks[claim.verdict] in said
+    headings = ledger.get_by_role("columnheader").all_inner_texts()
+    assert headings == ["verdict", "claim", "measured", "shown in"]
+
+
+def value(claim: CheckedClaim) -> str:
+    """What is measured, or from the report's value to that; the very long is in the note alone."""
+    claimed, measured = cell(claim.claimed), cell(claim.measured)
+    if claim.verdict == "corrected":
+        return f"{claimed} → {measured}" if len(claimed + measured) <= 120 else "see the note"
+    return measured if len(measured) <= 120 else "as claimed"
+
+
+def test_by_keyboard_alone(ledger, page, explorer):
+    ledger.get_by_role("radio", name="all").focus()
+    page.keyboard.press("ArrowRight")
+    explorer.verdict = "reproduced"
+    assert shown(ledger) == [claim.id for claim in explorer.shown]
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Tab")
+    page.keyboard.press("4")  # the section that begins with it
+    page.keyboard.press("Tab")
+    page.keyboard.type("mlp")
+    explorer.verdict, explorer.section, explorer.search = "corrected", SECTIONS[4], "mlp"
+    assert shown(ledger) == [claim.id for claim in explorer.shown] != []
+    page.keyboard.press("Tab")
+    expect(ledger.get_by_role("region", name="The ledger")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(ledger.get_by_role("link").locator("visible=true").first).to_be_focused()
+
+
+def test_nothing_found_is_said_and_can_be_undone(ledger, page):
+    button = ledger.get_by_role("button", name="Clear the filters")
+    expect(button).to_be_hidden()
+    ledger.locator("input[value=recorded]").check()
+    ledger.get_by_label("Section", exact=True).select_option(SECTIONS[2])
+    search = ledger.get_by_label("Search", exact=True)
+    search.fill("<b>nothing</b>")
+    said = f"No claim in “{SECTIONS[2]}” is recorded and holds “<b>nothing</b>”."
+    expect(ledger.locator(".oe-claims-nothing")).to_contain_text(said)
+    expect(ledger.get_by_role("table")).to_be_hidden()
+    button.press("Enter")
+    assert len(shown(ledger)) == len(ALL_CLAIMS)
+    expect(search).to_be_focused()
+    expect(search).to_have_value("")
+    expect(button).to_be_hidden()
+
+
+def test_the_count_is_spoken_once_the_reader_pauses(ledger):
+    spoken = ledger.get_by_role("status")
+    ledger.locator("input[value=recorded]").check()
+    recorded = len(shown(ledger))
+    expect(spoken).to_have_text(f"{recorded} of {len(ALL_CLAIMS)} claims shown.")
+    ledger.get_by_label("Search", exact=True).fill("no claim says this")
+    expect(spoken).to_have_text("No claim is left.")
+
+
+def test_every_claim_leads_to_a_chapter(ledger, report):
+    links = ledger.get_by_role("link").evaluate_all("all => all.map((a) => a.getAttribute('href'))")
+    assert links == [f"{claim.chapter}.html" for claim in report.claims]
+    for claim in report.claims:
+        assert (ROOT / "notebooks" / f"{claim.chapter}.ipynb").exists(), claim.id
+
+
+@pytest.mark.parametrize(
+    ("address", "href"),
+    [
+        ("lab/tree/notebooks/12_the_report.ipynb", "09_forward_trace.ipynb"),
+        ("lab/tree/own.ipynb", "09_forward_trace.ipynb"),
+        ("an/editor/frame", None),
+    ],
+)
+def test_links_where_the_notebook_lives(page, explorer, tmp_path, address, href):
+    """In JupyterLab a row leads to the notebook, in a tab of its own; elsewhere to nothing."""
+    # A live notebook holds no saved state: gone before the widget is drawn.
+    html = (
+        published(explorer, tmp_path)
+        .read_text(encoding="utf-8")
+        .replace(
+            "</html>", "<script>document.querySelector('[type$=\"state+json\"]').remove()</script>"
+        )
+    )
+    page.route("http://lab.test/**", lambda r: r.fulfill(body=html, content_type="text/html"))
+    page.goto(f"http://lab.test/{address}")
+    row = page.locator(".oe-claims tr", has=page.get_by_text("calls.total", exact=True))
+    if href is None:
+        expect(row.locator(".oe-claims-chapter")).to_have_text("chapter 9")
+        expect(page.get_by_role("link")).to_have_count(0)
+    else:
+        expect(row.get_by_role("link", name="chapter 9")).to_have_attribute("href", href)
+        expect(row.get_by_role("link")).to_have_attribute("target", "_blank")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 780])
+def test_it_is_accessible_and_fits_a_phone(page, explorer, tmp_path, width, theme):
+    page.set_viewport_size({"width": width, "height": 844})
+    page.goto(published(explorer, tmp_path, theme).as_uri())
+    expect(page.get_by_role("table")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    inside = page.locator(".oe-claims-list").evaluate("n => n.scrollWidth - n.clientWidth")
+    assert inside <= 0
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run('.oe-claims', { resultTypes: ['violations'] })")
+    assert not [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]]
+    # Drawn as cards or not, it stays a table.
+    rows = page.get_by_role("table").get_by_role("row")
+    assert rows.count() == 1 + len(SECTIONS) + len(ALL_CLAIMS)
+    for target in page.locator(".oe-claims-verdicts label, .oe-claims select").all():
+        assert target.bounding_box()["height"] >= 44
+
+
+def test_python_refuses_what_the_page_cannot_show(explorer):
+    for trait, value in {"verdict": "doubtful", "section": "7. Outlook"}.items():
+        with pytest.raises(traitlets.TraitError):
+            setattr(explorer, trait, value)
+    assert len(explorer.shown) == len(ALL_CLAIMS)
+
+
+def test_it_measures_a_model_by_name():
+    explorer = oe.explore_claims("tiny", verdict="recorded", search="norm")
+    assert explorer.name == "tiny (trained, bundled)"
+    assert {claim.verdict for claim in explorer.shown} == {"recorded"}
+
+
+@pytest.mark.parametrize("page", ["book/sources.md", "notebooks/12_the_report.ipynb"])
+def test_the_scripts_successors_are_named(page):
+    """The report's three scripts, each beside the commands and chapters that do its work now."""
+    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
+    for successor in SUCCESSORS:
+        (row,) = (line for line in lines if f"| `{successor.script}`" in line)
+        for command in successor.commands:
+            assert f"`{command}`" in row or f"`olmo-explain {command}`" in row, command
+        chapters = re.findall(r"(\w+)\.ipynb", row)
+        assert chapters == list(successor.chapters)
+
+
+def test_the_chapter_shows_every_claim(book, browser, report):
+    """In the explorer, and in a table that needs no script."""
+    page = browser.new_page(java_script_enabled=False)
+    page.goto((book.html / "notebooks" / "12_the_report.html").as_uri())
+    rows = page.locator(".oe-table tr").evaluate_all("all => all.map((row) => row.textContent)")
+    for claim in report.claims:
+        assert any(claim.statement in row and claim.verdict in row for row in rows), claim.id
+    page.close()
+
+    page = browser.new_page()
+    page.goto((book.html / "notebooks" / "12_the_report.html").as_uri())
+    ledger = page.locator(".oe-claims")
+    assert shown(ledger) == [claim.id for claim in report.claims]
+    for href in ledger.get_by_role("link").evaluate_all("all => all.map((a) => a.href)"):
+        assert Path(href.removeprefix("file://")).exists(), href
+    page.close()

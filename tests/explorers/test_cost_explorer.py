@@ -1,0 +1,196 @@
+"""The cost explorer in Chromium: its numbers are those of costs.py, its controls answer."""
+
+import json
+import random
+from collections.abc import Iterator
+from importlib.resources import files
+
+import pytest
+import traitlets
+from playwright.sync_api import Page
+
+from olmo_explain.checkpoint import PRESETS, read_config
+from olmo_explain.costs import ATTENTION, CONVENTIONS, LINEAR, crossovers, total
+from olmo_explain.costs.counting import ATTENTION_PROJECTIONS
+from olmo_explain.explorers import explore_costs
+from olmo_explain.explorers.costs import LONGEST, PHASES, UNITS, CostExplorer
+
+AXE = files("axe_playwright_python") / "axe.min.js"
+
+# A page with one widget in it: what a host of saved widgets does, without one.
+HOST = """
+async ({ esm, css, state }) => {
+  const listeners = {};
+  const call = (event) => (listeners[event] || []).forEach((f) => f());
+  window.model = {
+    get: (trait) => state[trait],
+    set(trait, value) { state[trait] = value; call(`change:${trait}`); },
+    on: (event, f) => (listeners[event] ??= []).push(f),
+    off: (event, f) => (listeners[event] = listeners[event].filter((g) => g !== f)),
+    save_changes() {},
+  };
+  window.settled = () => new Promise((done) =>
+    requestAnimationFrame(() => requestAnimationFrame(done)));
+  document.head.append(Object.assign(document.createElement("style"), { textContent: css }));
+  const url = URL.createObjectURL(new Blob([esm], { type: "text/javascript" }));
+  const module = await import(url);
+  window.undo = module.default.render({ model: window.model, el: document.body });
+}
+"""
+SET = """async (state) => {
+  for (const [trait, value] of Object.entries(state)) window.model.set(trait, value);
+  await window.settled();
+}"""
+TABLES = """() => [...document.querySelectorAll("table")].map((table) => Object.fromEntries(
+  [...table.tBodies[0].rows].map((row) =>
+    [row.cells[0].innerText, [...row.cells].slice(1).map((cell) => cell.innerText.trim())])))"""
+
+
+@pytest.fixture(scope="module")
+def opened(browser) -> Iterator[tuple[Page, CostExplorer]]:
+    explorer = explore_costs("tiny")
+    page = browser.new_page(viewport={"width": 1100, "height": 900})
+    faults = []
+    page.on("pageerror", lambda error: faults.append(error.message))
+    page.set_content('<!doctype html><html lang="en"><title>Costs</title><body>')
+    state = {name: getattr(explorer, name) for name in explorer.keys if not name.startswith("_")}
+    state = {name: value for name, value in state.items() if is_json(value)}
+    page.evaluate(HOST, {"esm": explorer._esm, "css": explorer._css, "state": state})
+    yield page, explorer
+    assert not faults
+    page.close()
+
+
+def is_json(value) -> bool:
+    try:
+        json.dumps(value)
+    except TypeError:
+        return False
+    return True
+
+
+def settings(seed: int) -> dict:
+    draw = random.Random(seed)
+    return {
+        "model": PRESETS[seed % 3],
+        "seq": [1, 2, LONGEST][seed // 3] if seed < 9 else round(2 ** draw.uniform(0, 16)),
+        "batch": draw.choice([1, 1, 3, 64, 1024]),
+        "convention": CONVENTIONS[(seed + seed // 3) % 3],
+        "phase": PHASES[seed % 2],
+        "unit": UNITS[(seed // 2) % 2],
+    }
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_page_counts_what_python_counts(opened, seed):
+    page, explorer = opened
+    chosen = settings(seed)
+    page.evaluate(SET, chosen)
+    for trait, value in chosen.items():
+        setattr(explorer, trait, value)
+    bars, overtaking, memory = page.evaluate(TABLES)
+    costs, convention = explorer.costs, explorer.convention
+    expected = {name: part for name, part in costs.model(convention).items() if part.macs}
+    factor = 2 if explorer.unit == "FLOPs" else 1
+    assert {name: cells[0] for name, cells in bars.items()} == {
+        name: f"{factor * part.macs:,}" for name, part in expected.items()
+    }
+    assert list(bars) == list(expected)
+    whole = total(expected.values()).macs
+    assert page.inner_text(".oe-costs h3 >> nth=0") == f"{factor * whole:,} {explorer.unit}"
+    for name, (_, share, *_) in bars.items():
+        assert float(share.removesuffix(" %")) == pytest.approx(
+            100 * expected[name].macs / whole, abs=0.051
+        )
+    assert overtaking == overtaken(costs, convention)
+    config = read_config(explorer.model)
+    assert [cells[0] for cells in memory.values()] == [
+        f"{config.kv_cache_bytes(1):,} bytes",
+        f"{config.kv_cache_bytes(costs.seq, costs.batch):,} bytes",
+        f"{config.kv_cache_bytes(costs.seq, costs.batch, capped=False):,} bytes",
+        f"{total(costs.model().values()).weight_bytes:,} bytes",
+    ]
+
+
+def overtaken(costs, convention: str) -> dict[str, list[str]]:
+    """The table of crossovers as it should read."""
+    both = [
+        (names, crossovers(costs.config, against, decode=costs.decode))
+        for names, against in (
+            (ATTENTION_PROJECTIONS, "attention_projections"),
+            (LINEAR, "linear"),
+        )
+    ]
+    named = {
+        "a sliding layer": "sliding_attention",
+        "a full layer": "full_attention",
+        "the model": "model",
+    }
+    table = {}
+    for name, place in named.items():
+        parts = costs.model(convention) if place == "model" else costs.layer(place, convention)
+        attention = sum(parts[part].macs for part in ATTENTION)
+        table[name] = []
+        for projections, crossings in both:
+            # The page cuts at nine digits before it rounds to three.
+            share = attention * 10**9 // sum(parts[part].macs for part in projections) / 1e9
+            seq = crossings[place][convention]
+            table[name] += [f"{share:.3f}", "never" if seq is None else f"{seq:,}"]
+    return table
+
+
+def test_keyboard_and_exact_number(opened):
+    page, _ = opened
+    page.evaluate(SET, {"seq": 4096, "model": "olmo3-7b", "phase": "prefill", "batch": 1})
+    slider = page.get_by_label("Positions", exact=True)
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    page.evaluate("settled()")
+    assert page.evaluate("model.get('seq')") == round(4096 * 2 ** (1 / 8))
+    page.keyboard.press("Home")
+    assert page.evaluate("model.get('seq')") == 1
+    page.keyboard.press("End")
+    assert page.evaluate("model.get('seq')") == LONGEST
+    exactly = page.get_by_label("Positions, exactly")
+    exactly.fill("12345")
+    page.evaluate("settled()")
+    assert slider.get_attribute("aria-valuetext") == "12,345 positions"
+    for wrong in ("0", "70000", "", "1.5"):
+        exactly.fill(wrong)
+        assert page.evaluate("model.get('seq')") == 12_345
+    exactly.blur()
+    assert exactly.input_value() == "12345"
+    page.get_by_label("Batch").fill("7")
+    assert page.evaluate("model.get('batch')") == 7
+    for label, value in {"Model": "olmo3-32b", "Attention": "causal", "Phase": "decode"}.items():
+        page.get_by_label(label, exact=True).select_option(value)
+    assert page.evaluate("model.get('phase')") == "decode"
+    page.wait_for_function("document.querySelector('[role=status]').textContent.includes('causal')")
+
+
+def test_it_is_accessible_and_fits_a_phone(opened):
+    page, _ = opened
+    page.evaluate(AXE.read_text())
+    page.evaluate(SET, {"seq": LONGEST, "batch": 1024, "model": "olmo3-32b", "phase": "prefill"})
+    for width in (390, 1100):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        found = page.evaluate("axe.run('.oe-costs', { resultTypes: ['violations'] })")
+        assert not [(each["id"], each["help"]) for each in found["violations"]]
+
+
+def test_undo_stops_the_drawing(opened):
+    page, _ = opened
+    page.evaluate(SET, {"seq": 10})
+    page.evaluate("undo()")
+    before = page.inner_text(".oe-costs")
+    page.evaluate(SET, {"seq": 20})
+    assert page.inner_text(".oe-costs") == before
+
+
+def test_python_refuses_what_the_page_cannot_show():
+    explorer = explore_costs()
+    for trait, value in {"seq": 0, "batch": 2000, "convention": "half", "model": "gpt"}.items():
+        with pytest.raises(traitlets.TraitError):
+            setattr(explorer, trait, value)
+    assert explorer.costs.seq == 4096

@@ -1,0 +1,57 @@
+"""Figures: page colours, computed captions and alt text, no clash of ids on one page."""
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from olmo_explain.checkpoint import read_config
+from olmo_explain.figures import (
+    plot_head_norms,
+    plot_kv_cache,
+    plot_norms_by_layer,
+    plot_parameters,
+)
+from olmo_explain.figures.style import INK
+
+SEVEN, TINY = read_config("olmo3-7b"), read_config("tiny")
+NORMS = {
+    name: np.linspace(1, 2, 32, dtype="f4").reshape(8, 4) + i
+    for i, name in enumerate(("q_proj", "k_proj", "v_proj", "o_proj"))
+}
+PICTURES = {
+    "parameters": lambda: plot_parameters(SEVEN, "7B config"),
+    "kv cache": lambda: plot_kv_cache(SEVEN, "7B config"),
+    "norms": lambda: plot_head_norms(NORMS, TINY, "tiny"),
+    "by layer": lambda: plot_norms_by_layer(NORMS, 1.5, "tiny"),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_accessible_and_takes_the_pages_colours(name):
+    picture = PICTURES[name]()
+    page = picture._repr_html_()
+    assert "Model: " in picture.caption and picture.alt in page.replace("&#x27;", "'")
+    assert 'role="img"' in page and "currentColor" in page
+    assert INK not in page and "fill: #000000" not in page and "#ffffff" not in page
+    ElementTree.fromstring(picture.svg)
+
+
+def test_alt_text_says_what_is_drawn():
+    assert "q_proj 1.00 to 2.00" in PICTURES["norms"]().alt
+    assert "q_proj 1.00" in PICTURES["by layer"]().alt
+    alt = PICTURES["kv cache"]().alt
+    assert "At 65,536 positions" in alt and "9.5 GiB" in alt and "32.0 GiB" in alt
+    assert "528,384" in PICTURES["parameters"]().alt  # (4L + 1) · D numbers in norms
+
+
+def test_ids_of_two_pictures_differ():
+    first, second = (
+        set(re.findall(r'id="([^"]+)"', PICTURES[name]().svg)) for name in ("norms", "by layer")
+    )
+    assert first and not first & second
+
+
+def test_a_picture_is_the_same_each_time():
+    assert PICTURES["norms"]().svg == PICTURES["norms"]().svg

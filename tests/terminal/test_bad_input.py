@@ -1,0 +1,183 @@
+"""What a command is given and cannot take: one line that says so, exit code 2, never a traceback.
+
+And names that look like something else: they are printed as they are.
+"""
+
+import io
+import json
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+from support.checkpoints import tiny_fields
+from support.random_olmo import yarn
+
+import olmo_explain as oe
+from olmo_explain.checkpoint import preset, read_config
+from olmo_explain.errors import ExplainError
+from olmo_explain.terminal import main
+
+
+def run(monkeypatch, *words: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command."""
+    out, err = io.StringIO(), io.StringIO()
+    monkeypatch.setattr("sys.argv", ["olmo-explain", *map(str, words)])
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code, out.getvalue(), err.getvalue()
+
+
+def refused(monkeypatch, *words: object) -> str:
+    """The one line that a command says of its bad input."""
+    code, out, err = run(monkeypatch, *words)
+    assert code == 2 and not out
+    assert err.startswith("olmo-explain: ") and err.count("\n") == 1, err
+    return err
+
+
+def described(directory: Path, **changes: object) -> Path:
+    """A directory with the config.json of `tiny`, some of its fields changed, and no weights."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "config.json").write_text(json.dumps(tiny_fields() | changes))
+    return directory
+
+
+@pytest.fixture
+def bracketed(tmp_path) -> Path:
+    """`tiny`, in a directory whose name rich would take for markup."""
+    directory = tmp_path / "q[" / "b]z[red]"
+    directory.mkdir(parents=True)
+    for file in preset("tiny").directory.iterdir():
+        (directory / file.name).symlink_to(file)
+    return directory
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["config"],
+        ["flops"],
+        ["weights"],
+        ["weights", "model.norm.weight"],
+        ["head", "--layer", 1, "--head", 1],
+        ["verify"],
+    ],
+    ids=lambda words: " ".join(map(str, words[:2])),
+)
+def test_brackets_in_a_name_are_no_markup(monkeypatch, bracketed, words):
+    monkeypatch.setenv("COLUMNS", "400")
+    code, out, err = run(monkeypatch, words[0], bracketed, *words[1:])
+    assert code == 0, err
+    assert "q[/b]z[red]" in "".join(out.split())  # long names are folded
+
+
+def test_a_tensor_may_be_called_anything(monkeypatch, tmp_path):
+    save_file({"a[/b]": np.ones((2, 2), "float32")}, tmp_path / "model.safetensors")
+    assert "a[/b]" in run(monkeypatch, "weights", tmp_path)[1]
+
+
+def test_a_tensor_without_numbers_has_norm_0(monkeypatch, tmp_path):
+    save_file({"none": np.ones((0, 5), "float32")}, tmp_path / "model.safetensors")
+    code, out, _ = run(monkeypatch, "weights", tmp_path, "none", "--json")
+    assert code == 0 and json.loads(out)["norm"] == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden_act": "foo"},
+        {"head_dim": 31},
+        {"pad_token_id": "x"},
+        {"pad_token_id": 99_999},
+        {"use_cache": "x"},
+    ],
+    ids=str,
+)
+def test_what_transformers_cannot_build(monkeypatch, tmp_path, changes):
+    said = refused(monkeypatch, "trace", described(tmp_path / "m", **changes), "--ids", "1,2")
+    assert "config.json" in said
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"layer_types": [[1]] * 8},
+        {"layer_types": [{}] * 8},
+        {"sliding_window": -3},
+        {"sliding_window": True},
+        {"num_hidden_layers": True},
+        {"rope_parameters": None, "rope_scaling": yarn(factor=-2)},
+    ],
+    ids=str,
+)
+def test_what_no_config_says(monkeypatch, tmp_path, changes):
+    assert "config.json" in refused(monkeypatch, "config", described(tmp_path / "m", **changes))
+
+
+def test_a_config_that_never_ends(monkeypatch, tmp_path):
+    (tmp_path / "config.json").write_text("[" * 100_000)
+    assert "is not JSON" in refused(monkeypatch, "config", tmp_path)
+
+
+@pytest.mark.parametrize("model_type, theta", [("olmo2", 10_000), ("olmo3", 500_000)])
+def test_a_theta_that_is_not_said_is_that_of_transformers(tmp_path, model_type, theta):
+    said = {"rope_parameters": None, "rope_scaling": None, "rope_theta": None}
+    kinds = {"layer_types": None} if model_type == "olmo2" else {}
+    config = read_config(str(described(tmp_path / "m", model_type=model_type, **said, **kinds)))
+    assert config.rope["full_attention"].rope_theta == theta
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["trace", "tiny", "--ids", "9" * 20],
+        ["trace", "tiny", "--ids", "5," + "9" * 5000],
+        ["weights", "tiny", "model.norm.weight", "--rows", f"0:{'9' * 5000}"],
+        ["flops", "tiny", "--seq", "9" * 200],
+    ],
+    ids=lambda words: " ".join(words[:3]),
+)
+def test_numbers_beyond_all_measure(monkeypatch, words):
+    refused(monkeypatch, *words)
+
+
+def test_a_length_beyond_the_vocabulary_is_a_length(monkeypatch, tmp_path):
+    model = described(tmp_path, max_position_embeddings=4096)  # of 2,048 tokens
+    code, out, _ = run(monkeypatch, "trace", model, "--prompt-length", 3000, "--json")
+    assert code == 0
+    assert json.loads(out)["calls"][0]["input_shapes"] == [[1, 3000]]
+    line = refused(monkeypatch, "trace", model, "--prompt-length", 10**12)
+    assert "longer than the model takes. Choose up to 4,096." in line
+
+
+def test_a_rank_alone_is_no_torchrun(monkeypatch):
+    """Launchers of every kind set RANK; only torchrun starts others that say it first."""
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    assert "nosuch" in refused(monkeypatch, "nosuch")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: oe.explore_steps("tiny", layer=99),
+        lambda: oe.explore_steps("tiny", step="nope"),
+        lambda: oe.head_contributions(oe.load("tiny")[0], ["a"], 3),
+    ],
+)
+def test_from_python(call):
+    with pytest.raises(ExplainError):
+        call()
+
+
+def test_python_takes_lists_of_ids_everywhere():
+    model, _ = oe.load("tiny")
+    parts = oe.head_contributions(model, [1, 2], 3)
+    assert torch.equal(parts, oe.head_contributions(model, torch.tensor([[1, 2]]), 3))
+
+
+def test_a_slider_starts_within_its_range():
+    assert oe.explore_rope(pair=-5, position=-1).pair == 0
