@@ -1,6 +1,6 @@
 """One model over several processes, each with its part of the weights.
 
-`runner` chooses between one process and several; `sharding` says who holds what, from config.json;
+`alone` is for one process, and chooses; `sharding` says who holds what, from config.json;
 `processes` connects them; `tensor_parallel` loads, traces and verifies the whole.
 """
 

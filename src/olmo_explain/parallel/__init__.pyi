@@ -1,4 +1,4 @@
-from .runner import leave_it_to_the_first, runner
+from .alone import leave_it_to_the_first, runner
 from .sharding import memory, shares
 from .tensor_parallel import SharedTrace, SharedVerification
 

@@ -20,7 +20,7 @@ from .rope_regime import (
     old_config_rope_regime,
     rope_regime,
 )
-from .sequence import Step, sequence
+from .order import Step, sequence
 from .tracing import Call, Trace, trace
 
 __all__ = [

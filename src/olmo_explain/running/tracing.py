@@ -35,7 +35,7 @@ from olmo_explain.running.operators import (
     first_tensor,
     tensors_in,
 )
-from olmo_explain.running.sequence import Step, sequence
+from olmo_explain.running.order import Step, sequence
 
 Shape = tuple[int, ...]
 
