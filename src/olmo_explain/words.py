@@ -7,7 +7,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-PREFIXES = (("T", 10**12), ("G", 10**9), ("M", 10**6))
+PREFIXES = {"E": 10**18, "P": 10**15, "T": 10**12, "G": 10**9, "M": 10**6, "k": 10**3}
 
 
 def text(value: Any, digits: int = 6) -> str:
@@ -42,15 +42,16 @@ def shape(sizes: Iterable[int] | None) -> str:
 
 
 def quantity(number: float) -> str:
-    """A count to three digits where it is large, with the prefix of its thousands.
+    """A count to three digits where it has more than five, with the prefix of its thousands.
 
-    >>> quantity(68_719_476_736), quantity(24_704), quantity(0)
-    ('68.7 G', '24,704', '0')
+    >>> quantity(68_719_476_736), quantity(131_072), quantity(24_704)
+    ('68.7 G', '131 k', '24,704')
     """
-    for prefix, unit in PREFIXES:
-        if number >= 0.9995 * unit:  # so that 999,500,000 is not "1e+03 M"
-            return f"{number / unit:#.3g}".rstrip(".") + f" {prefix}"
-    return f"{number:,}"
+    if number < 10**5:
+        return f"{number:,}"
+    # At 0.9995 of a unit, else 999,600,000 would be "1e+03 M".
+    prefix, unit = next((p, unit) for p, unit in PREFIXES.items() if number >= 0.9995 * unit)
+    return f"{number / unit:#.3g}".rstrip(".") + f" {prefix}"
 
 
 def amount(count: float) -> str:
@@ -64,6 +65,14 @@ def amount(count: float) -> str:
 def gigabytes(count: float) -> str:
     """Bytes as memory and disks are sold: 2.0 GB."""
     return f"{count / 1e9:.1f} GB"
+
+
+def duration(seconds: float) -> str:
+    """A time to three digits: 91.0 s, 225 ms, 3.21 µs."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= 0.9995 * size:
+            return f"{seconds / size:#.3g}".rstrip(".") + f" {unit}"
+    return f"{seconds * 1e6:#.3g}".rstrip(".") + " µs"
 
 
 def _inside(value: Any, digits: int) -> str:

@@ -2,7 +2,8 @@
 
 Each function is one step; `layer_by_hand` puts the fifteen steps of a layer in order, and `walk`
 goes from token ids to logits. On a CPU every value equals, bit for bit, that of transformers' eager
-implementation, in float32 and in bfloat16: `olmo_explain.verify` proves it for the model at hand.
+implementation without a KV cache (`use_cache=False`), in float32 and in bfloat16:
+`olmo_explain.verify` proves it for the model at hand.
 
 Axes: B batch, T positions, D hidden_size, F intermediate_size, V vocab_size, H heads,
 K key-value heads, Dh head_dim. A weight is stored as (outputs, inputs).

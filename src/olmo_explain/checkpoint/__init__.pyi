@@ -1,14 +1,5 @@
-from .config import (
-    AS_PUBLISHED,
-    BYTES_PER_PARAMETER,
-    Component,
-    LayerType,
-    OlmoConfig,
-    Rope,
-    config_of,
-    note_rope,
-    read_config,
-)
+from .config import AS_PUBLISHED, BYTES_PER_PARAMETER, Component, OlmoConfig, config_of, note_rope, read_config
+from .rope_fields import LayerType, Rope
 from .heads import PROJECTIONS, Head, HeadSlice, head_norms, head_slices, initial_norm, read_head
 from .hub import HubSource
 from .norms import frobenius

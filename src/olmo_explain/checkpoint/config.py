@@ -10,12 +10,11 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from operator import index
-from typing import Any, Literal
+from typing import Any
 
+from olmo_explain.checkpoint.rope_fields import LayerType, Rope, read_ropes
 from olmo_explain.checkpoint.source import ModelLike, resolve
 from olmo_explain.errors import ConfigError, OutOfRange, UsageError
-
-LayerType = Literal["sliding_attention", "full_attention"]
 
 MODEL_TYPES = ("olmo2", "olmo3")
 BYTES_PER_PARAMETER = {"bfloat16": 2, "float16": 2, "float32": 4, "float64": 8}
@@ -28,6 +27,7 @@ REQUIRED = (
     "num_attention_heads",
     "max_position_embeddings",
 )
+SIZES = ("num_key_value_heads", "head_dim")
 OPTIONAL = {  # the types that JSON may give them; null is as if they were not there
     "num_key_value_heads": int,
     "head_dim": int,
@@ -44,53 +44,8 @@ OPTIONAL = {  # the types that JSON may give them; null is as if they were not t
     "dtype": str,
     "torch_dtype": str,
 }
-THETA = {"olmo2": 10_000.0, "olmo3": 500_000.0}  # transformers' own, where config.json has none
 ROPE_NOTE = "_rope_of_config_json"
 AS_PUBLISHED = "Take config.json as it was published with the checkpoint"
-
-
-@dataclass(frozen=True)
-class Rope:
-    """How positions turn queries and keys in one type of layer.
-
-    `rope_type` is "default" or "yarn"; the other fields are those of config.json, and None where
-    the type has no use for them.
-    """
-
-    rope_type: str
-    rope_theta: float
-    factor: float | None = None
-    original_max_position_embeddings: int | None = None
-    beta_fast: float | None = None
-    beta_slow: float | None = None
-    attention_factor: float = 1.0
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any], rope_theta: float) -> "Rope":
-        """Reads a `rope_scaling` or `rope_parameters` object; YaRN's defaults as in its paper."""
-        rope_type = fields.get("rope_type", fields.get("type", "default"))
-        theta = float(fields.get("rope_theta", rope_theta))
-        if rope_type == "default":
-            return cls("default", theta)
-        if rope_type != "yarn":
-            raise ConfigError(
-                f"rope_type {rope_type!r} is not one that OLMo uses",
-                "Expected 'default' or 'yarn' in config.json",
-            )
-        factor = float(fields["factor"])
-        original = int(fields["original_max_position_embeddings"])
-        fast, slow = float(fields.get("beta_fast") or 32), float(fields.get("beta_slow") or 1)
-        if min(factor, original, fast, slow) <= 0:
-            raise ValueError("YaRN with a number that is not above 0")
-        return cls(
-            "yarn",
-            theta,
-            factor,
-            original,
-            fast,
-            slow,
-            float(fields.get("attention_factor") or 0.1 * math.log(factor) + 1),
-        )
 
 
 @dataclass(frozen=True)
@@ -153,8 +108,8 @@ class OlmoConfig:
         model_type = fields.get("model_type")
         if model_type not in MODEL_TYPES:
             raise ConfigError(
-                f"{name} describes model_type {model_type!r}, not an OLMo",
-                f"Expected one of {', '.join(MODEL_TYPES)}",
+                f"{name} describes model_type {model_type!r}, which is not read here",
+                f"Choose a model of type {' or '.join(MODEL_TYPES)}: OLMo 2, OLMo 3",
             )
         if missing := [field for field in REQUIRED if type(fields.get(field)) is not int]:
             raise ConfigError(f"{name} has no whole number for {', '.join(missing)}", AS_PUBLISHED)
@@ -178,7 +133,7 @@ class OlmoConfig:
                 max_position_embeddings=fields["max_position_embeddings"],
                 layer_types=layer_types,
                 sliding_window=fields.get("sliding_window"),
-                rope=_ropes(fields),
+                rope=read_ropes(fields),
                 rms_norm_eps=fields.get("rms_norm_eps") or 1e-5,
                 initializer_range=fields.get("initializer_range") or 0.02,
                 hidden_act=fields.get("hidden_act") or "silu",
@@ -196,9 +151,9 @@ class OlmoConfig:
         return config
 
     def _check(self, name: str) -> None:
-        sizes = [getattr(self, field) for field in REQUIRED]
+        sizes = {field: getattr(self, field) for field in (*REQUIRED, *SIZES)}
         faults = {
-            "a size below 1": min(*sizes, self.num_key_value_heads, self.head_dim) < 1,
+            **{f"{size} for {field}, a size below 1": size < 1 for field, size in sizes.items()},
             f"{len(self.layer_types)} layer_types for {self.num_hidden_layers} layers": (
                 len(self.layer_types) != self.num_hidden_layers
             ),
@@ -371,25 +326,6 @@ def _default_layer_types(model_type: str, layers: int) -> list[LayerType]:
     if model_type == "olmo2":
         return ["full_attention"] * layers
     return ["full_attention" if i % 4 == 3 else "sliding_attention" for i in range(layers)]
-
-
-def _ropes(fields: Mapping[str, Any]) -> dict[LayerType, Rope]:
-    """One Rope for each layer type, from any of the three ways config.json has said it.
-
-    transformers 4: `rope_theta` and `rope_scaling`; 5.0–5.12: one flat `rope_parameters`;
-    from 5.13 on: `rope_parameters` with an object for each layer type.
-    """
-    nested = fields.get("rope_parameters") or {}
-    flat = fields.get("rope_scaling") or ({} if "full_attention" in nested else nested)
-    theta = fields.get("rope_theta") or flat.get("rope_theta") or THETA[fields["model_type"]]
-    full = nested.get("full_attention") or flat
-    sliding = nested.get("sliding_attention") or {}
-    if fields["model_type"] == "olmo2":
-        return {"full_attention": Rope.from_dict(full, theta)}
-    return {
-        "sliding_attention": Rope.from_dict(sliding, theta),
-        "full_attention": Rope.from_dict(full, theta),
-    }
 
 
 def _in_range(what: str, number: int, count: int) -> int:

@@ -1,6 +1,7 @@
 """Figures of what a forward pass costs, in the manner of `plots`."""
 
 from collections.abc import Mapping
+from itertools import chain, cycle, repeat
 
 import numpy as np
 
@@ -89,7 +90,8 @@ def plot_attention_share(config: OlmoConfig, model: str) -> Picture:
 
 def plot_roofline(machine: Roofline, passes: Mapping[str, Costs], model: str) -> Picture:
     """One layer's operations on a machine's roofline, a kind of mark for each pass."""
-    marks = iter((("o", ACCENT, 9), ("s", WARM, 5), ("^", QUIET, 4)))  # smaller ones on larger
+    # Smaller marks lie on larger ones.
+    marks = zip(cycle("os^DvPX"), cycle((ACCENT, WARM, QUIET)), chain((9, 5), repeat(4)))
     said, reach, labels = [], [0.1, 10 * machine.ridge], {}
     with start(1, height=3.4) as (figure, (axis,)):
         for name, costs in passes.items():

@@ -134,6 +134,8 @@ def verify(
 ) -> Verification:
     """Compares every step of every layer with the reference, while the model runs once.
 
+    It runs without a KV cache (`use_cache=False`), with which it may round otherwise.
+
     Each layer's reference starts from the model's own input to it, and that input is compared with
     what the layer before wrote: equality is proven for the whole, and a fault shows in its own
     layer only. One layer's values are kept at a time, and of a Checkpoint the system may drop each

@@ -8,7 +8,7 @@ time (Olsson et al., "In-context Learning and Induction Heads", 2022).
 >>> model, _ = load("tiny", dtype="float32")
 >>> ids = repeated_sequences(vocab_size=2048, period=40)
 >>> best_head(induction_scores(model, ids, period=40))  # layer 7 is a full-attention layer
-Head(layer=7, head=1, score=0.985...)
+ScoredHead(layer=7, head=1, score=0.985...)
 
 Works on every causal language model of transformers that was loaded with eager attention. A
 sliding layer whose window is no longer than `period - 1` cannot reach that token: it scores 0.
@@ -24,7 +24,7 @@ from torch import Tensor
 from olmo_explain.errors import OutOfRange, UsageError
 
 
-class Head(NamedTuple):
+class ScoredHead(NamedTuple):
     """A head's place in the model, both numbers counted from 0, and its score."""
 
     layer: int
@@ -53,13 +53,13 @@ def attention_patterns(
 ) -> Float[Tensor, "layers batch heads query key"]:
     """Every head's pattern: what share of its attention each query gives to each key.
 
-    Raises UsageError when the model was not loaded with `attn_implementation="eager"`, as the
-    faster implementations never form the pattern.
+    Raises UsageError when the model was not loaded with eager attention, as the faster
+    implementations never form the pattern.
     """
     if model.config._attn_implementation != "eager":
         raise UsageError(
             f"{model.config._attn_implementation} attention returns no pattern",
-            'Load the model with attn_implementation="eager"',
+            'Load it with attention="eager": oe.load(MODEL, attention="eager")',
         )
     return torch.stack(model(ids, output_attentions=True, use_cache=False).attentions).float()
 
@@ -96,10 +96,10 @@ def repetition_losses(model: torch.nn.Module, ids: Int[Tensor, "batch pos"], per
     return Losses(losses[:, : period - 1].mean().item(), losses[:, period - 1 :].mean().item())
 
 
-def best_head(scores: Float[Tensor, "layers heads"]) -> Head:
+def best_head(scores: Float[Tensor, "layers heads"]) -> ScoredHead:
     """The head with the highest score."""
     layer, head = divmod(scores.argmax().item(), scores.shape[1])
-    return Head(layer, head, scores[layer, head].item())
+    return ScoredHead(layer, head, scores[layer, head].item())
 
 
 def _check_period(period: int, length: int) -> None:

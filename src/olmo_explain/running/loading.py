@@ -146,9 +146,10 @@ def on_meta(
     try:
         config = AutoConfig.for_model(**fields)
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(
+            model = AutoModelForCausalLM.from_config(
                 config, dtype=dtype, attn_implementation=attention
             )
+        return _with_a_window(model)
     except Exception as error:
         raise _unbuildable(source, error) from error
 
@@ -164,10 +165,17 @@ def _unbuildable(source: Source, error: Exception) -> ConfigError:
 
 def _guarded(model: PreTrainedModel, config: OlmoConfig) -> PreTrainedModel:
     """In evaluation mode, its RoPE measured."""
-    model.eval()
+    _with_a_window(model.eval())
     note_rope(model, config)
     if remedy := measure_rope(model, config).remedy:
         warnings.warn(remedy, stacklevel=3)
+    return model
+
+
+def _with_a_window(model: PreTrainedModel) -> PreTrainedModel:
+    """transformers makes a sliding mask in every forward pass, also where no layer slides."""
+    if getattr(model.config, "sliding_window", 0) is None:
+        model.config.sliding_window = model.config.max_position_embeddings
     return model
 
 

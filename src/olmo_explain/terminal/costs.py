@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 
 from olmo_explain.costs import CONVENTIONS, Costs, Roofline, crossovers, total
-from olmo_explain.words import amount, quantity
+from olmo_explain.words import amount, duration, quantity
 
 NAMES = {"full": "full square", "causal": "causal", "windowed": "windowed by layer type"}
 
@@ -51,7 +51,7 @@ def _operations(model: str, costs: Costs, machine: Roofline | None) -> Table:
         f"batch {costs.batch:,}, attention as a full square",
     )
     table.add_column("operation", no_wrap=True)
-    columns = ["MACs", "FLOPs", "weights", "FLOPs/byte"]
+    columns = ["MACs", "FLOPs", "weights", "FLOPs/B"]
     if machine:  # a MAC is two FLOPs: its column makes room
         columns = [*columns[1:], "waits for", "at least"]
     for name in columns:
@@ -66,7 +66,7 @@ def _operations(model: str, costs: Costs, machine: Roofline | None) -> Table:
         ]
         if machine:
             place = machine.place(operation)
-            cells = [*cells[1:], place.bound, f"{place.seconds * 1e3:,.3f} ms"]
+            cells = [*cells[1:], place.bound, duration(place.seconds)]
         table.add_row(
             operation.name,
             *cells,

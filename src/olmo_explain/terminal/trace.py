@@ -12,7 +12,7 @@ from rich.table import Table
 from olmo_explain.running import Call, Operator, Trace
 from olmo_explain.words import quantity, shape
 
-WIDTH = 104  # columns that all of a call needs
+WIDTH = 100  # columns that all of a call needs
 LAYER = re.compile(r"^(?:model\.)?layers\.(\d+)\.?")
 Item = TypeVar("Item", Call, Operator)
 
@@ -35,6 +35,8 @@ def print_trace(console: Console, ran: Trace, every: bool = False) -> None:
     for name in ("#", "module", *(() if narrow else ("type",)), "input", "output", "FLOPs"):
         table.add_column(name, justify="right" if name in ("#", "FLOPs") else "left", no_wrap=True)
     for layers, calls in _told(ran.calls, every, _made_of_call):
+        if layers:
+            table.add_row("", _heading(layers))
         for call in calls:
             table.add_row(
                 f"{call.index:,}",
@@ -46,6 +48,8 @@ def print_trace(console: Console, ran: Trace, every: bool = False) -> None:
                 end_section=bool(layers) and call is calls[-1],
             )
     console.print(table)
+    if not every:
+        console.print("Layers that ran alike share their rows; --all has one for each call.")
     print_counts(console, ran)
 
 
@@ -67,6 +71,8 @@ def print_operators(console: Console, ran: Trace, every: bool = False) -> None:
     for name in ("operator", "module", "weights"):
         table.add_column(name, overflow="fold")
     for layers, some in _told(operators, every, _made_of_operator):
+        if layers:
+            table.add_row("", "", _heading(layers))
         for operator in some:
             table.add_row(
                 f"{operator.index:,}",
@@ -119,11 +125,13 @@ def _made_of_operator(operator: Operator) -> tuple:
     return LAYER.sub("", operator.path), operator.op, weights, operator.output_shape
 
 
+def _heading(layers: Sequence[int]) -> str:
+    return f"layer {layers[0]}:" if len(layers) == 1 else f"layers {layers[0]}–{layers[-1]}, each:"
+
+
 def _path(path: str, layers: Sequence[int]) -> str:
-    """A module's path; of layers that are told together, with all their numbers: layers.0–2.mlp."""
-    if len(layers) > 1:
-        path = LAYER.sub(f"layers.{layers[0]}–{layers[-1]}.", path).removesuffix(".")
-    return path.removeprefix("model.")
+    """A module's path; under the heading of its layers, only what comes after their number."""
+    return f"  {LAYER.sub('', path)}" if layers else path.removeprefix("model.")
 
 
 def _own(weight: str, path: str) -> str:
