@@ -25,7 +25,8 @@ def free_memory_bytes() -> int:
     """
     free = [psutil.virtual_memory().available]
     for limit, used, account in CGROUP_FILES:
-        if None not in (most := _number(limit), now := _number(used)):
+        most, now = _number(limit), _number(used)
+        if most is not None and now is not None:
             free.append(max(0, most - now + _inactive_file(account)))
     return min(free)
 

@@ -65,16 +65,16 @@ def _bar(total: int | None, unit: str) -> Any:
         DownloadColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
 
-    if total is None:
-        counts = [TimeElapsedColumn()]
-    else:
-        counts = [DownloadColumn() if unit == "bytes" else MofNCompleteColumn()]
-        counts.append(TimeRemainingColumn())
+    counts: tuple[ProgressColumn, ...] = (TimeElapsedColumn(),)
+    if total is not None:
+        done = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
+        counts = (done, TimeRemainingColumn())
     # Text, not markup: a path may hold [brackets].
     columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), *counts
     return Progress(*columns, console=Console(stderr=True), transient=True)

@@ -1,4 +1,18 @@
-from .reference import STEPS, Activations, Positions, check_supported, embed, layer_by_hand, linear, lm_head, positions_by_hand, rms_norm, run_by_hand, silu, visible
+from .reference import (
+    STEPS,
+    Activations,
+    Positions,
+    check_supported,
+    embed,
+    layer_by_hand,
+    linear,
+    lm_head,
+    positions_by_hand,
+    rms_norm,
+    run_by_hand,
+    silu,
+    visible,
+)
 from .rope import cos_sin, frequencies, rotate, yarn_ramp
 from .weights import Weights, differ
 

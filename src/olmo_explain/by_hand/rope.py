@@ -27,7 +27,7 @@ def frequencies(rope: Rope, head_dim: int) -> Float[Tensor, "pair"]:
     pair = torch.arange(0, head_dim, 2).float() / head_dim  # (Dh/2,): 0, 2/Dh, 4/Dh, …
     radians_per_turn = rope.rope_theta**pair
     original = 1.0 / radians_per_turn
-    if rope.rope_type == "default":
+    if rope.factor is None:  # the default type
         return original
     stretched = 1.0 / (rope.factor * radians_per_turn)
     kept = 1 - yarn_ramp(rope, head_dim)
@@ -41,15 +41,16 @@ def yarn_ramp(rope: Rope, head_dim: int) -> Float[Tensor, "pair"]:
     """
     first = max(math.floor(_pair_that_turns(rope.beta_fast, rope, head_dim)), 0)
     last = min(math.ceil(_pair_that_turns(rope.beta_slow, rope, head_dim)), head_dim - 1)
-    if first == last:
-        last += 0.001  # a step instead of a line, and no division by zero
+    # Where the two are one: a step instead of a line, and no division by zero.
+    width = last - first or 0.001
     pair = torch.arange(head_dim // 2).float()
-    return ((pair - first) / (last - first)).clamp(0, 1)
+    return ((pair - first) / width).clamp(0, 1)
 
 
-def _pair_that_turns(times: float, rope: Rope, head_dim: int) -> float:
+def _pair_that_turns(times: float | None, rope: Rope, head_dim: int) -> float:
     """The pair, as a fraction, that turns this many times in the original context length."""
     context = rope.original_max_position_embeddings
+    assert context is not None and times is not None, "only YaRN has a ramp"
     return head_dim * math.log(context / (times * 2 * math.pi)) / (2 * math.log(rope.rope_theta))
 
 

@@ -63,18 +63,19 @@ class Weights(Mapping[str, Tensor]):
 
     def expect(self, prefix: str) -> None:
         """Says that the weights whose names begin so are needed soon; the disk may begin now."""
-        for name in self._stored_like(prefix):
-            self._stored.expect(name)
+        for checkpoint, name in self._stored_like(prefix):
+            checkpoint.expect(name)
 
     def release(self, prefix: str) -> None:
         """Lets the system take back the memory of these weights. They may be asked for again."""
-        for name in self._stored_like(prefix):
-            self._stored.release(name)
+        for checkpoint, name in self._stored_like(prefix):
+            checkpoint.release(name)
 
-    def _stored_like(self, prefix: str) -> list[str]:
-        if not isinstance(self._stored, Checkpoint):
-            return []
-        return [name for name in self._stored.names if name.startswith(prefix)]
+    def _stored_like(self, prefix: str) -> Iterator[tuple[Checkpoint, str]]:
+        if isinstance(self._stored, Checkpoint):
+            for name in self._stored.names:
+                if name.startswith(prefix):
+                    yield self._stored, name
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names())

@@ -56,7 +56,7 @@ class Roofline:
         """Where an operation lies, taking it alone: it reads its inputs and writes its output."""
         computing = operation.flops / self.flops_per_second
         moving = operation.bytes / self.bytes_per_second
-        bound = "compute" if computing >= moving else "memory"
+        bound: Bound = "compute" if computing >= moving else "memory"
         return Placement(operation.name, operation.intensity, bound, max(computing, moving))
 
     def to_dict(self, operations: Iterable[Operation]) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 True
 
 An exercise knows its right answer and the misconceptions that lead elsewhere, each as a function:
-nothing is computed until somebody answers. They stand in `exercises/`, a file a chapter, found by
+nothing is computed until somebody answers. They stand in `chapters/`, a file for each, found by
 the first part of an exercise's id.
 """
 
@@ -97,7 +97,7 @@ def find_exercise(exercise: str) -> tuple[str, Exercise]:
     """An exercise and its whole id, "05.1" for "5.1"; UsageError where there is none."""
     chapter, _, number = str(exercise).strip().partition(".")
     name = f"{chapter:0>2}.{number}"
-    of_chapter = read_exercises(f"{chapter:0>2}") or {}
+    of_chapter = read_exercises(f"{chapter:0>2}")
     if name in of_chapter:
         return name, of_chapter[name]
     near = list(of_chapter) or get_close_matches(name, all_exercises(), n=3, cutoff=0)
@@ -112,10 +112,10 @@ def all_exercises() -> dict[str, Exercise]:
     return found
 
 
-def read_exercises(chapter: str) -> Mapping[str, Exercise] | None:
-    """The exercises of one chapter, "05", by id; None where there is no such chapter."""
+def read_exercises(chapter: str) -> Mapping[str, Exercise]:
+    """The exercises of one chapter, "05", by id; none where there is no such chapter."""
     module = _modules().get(chapter)
-    return module and import_module(f"{chapters.__name__}.{module}").EXERCISES
+    return import_module(f"{chapters.__name__}.{module}").EXERCISES if module else {}
 
 
 def _modules() -> dict[str, str]:

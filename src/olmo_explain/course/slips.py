@@ -94,11 +94,11 @@ def _in_numbers(right: float, answer: float, asked: str) -> Iterator[str]:
         yield "Close, but this is a count. Which few are left out, or counted twice?"
     if right and close(answer * right, 1, exact):
         yield "Upside down: divide the other way round."
-    of_bytes = BYTES.search(asked)
-    if of_bytes:
-        factors = OF_BYTES + FACTORS + UNITS
+    factors: list[tuple[float, str]]
+    if BYTES.search(asked):
+        factors = [*OF_BYTES, *FACTORS, *UNITS]
     else:
-        factors = (OF_COUNTS if isinstance(right, int) else OF_RATIOS) + FACTORS
+        factors = [*(OF_COUNTS if isinstance(right, int) else OF_RATIOS), *FACTORS]
     for factor, why in factors:
         for size, word in ((factor, "large"), (1 / factor, "small")):
             if right and close(answer, right * size, exact):
@@ -112,8 +112,8 @@ def _in_numbers(right: float, answer: float, asked: str) -> Iterator[str]:
 
 def _rounded(right: float, answer: float) -> bool:
     """Whether the answer is the right one to as many digits as it has."""
-    digits = -Decimal(repr(float(answer))).normalize().as_tuple().exponent
-    return round(right, digits) == answer
+    _, _, exponent = Decimal(repr(float(answer))).normalize().as_tuple()
+    return round(right, -int(exponent)) == answer
 
 
 def _rounded_count(right: int, answer: float) -> bool:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from itertools import chain, cycle, repeat
+from typing import cast
 
 import numpy as np
 
-from olmo_explain.checkpoint import OlmoConfig
+from olmo_explain.checkpoint import LayerType, OlmoConfig
 from olmo_explain.costs import (
     ATTENTION,
     CONVENTIONS,
@@ -22,7 +23,11 @@ from olmo_explain.figures.style import ACCENT, QUIET, WARM, finish, start
 
 SHORTEST = 64  # where attention's share begins to be seen
 # In a full layer causal and windowed are one line: the broken one lies on the other.
-LINES = {"full": (QUIET, ":"), "windowed": (ACCENT, "-"), "causal": (WARM, "--")}
+LINES: dict[Convention, tuple[str, str]] = {
+    "full": (QUIET, ":"),
+    "windowed": (ACCENT, "-"),
+    "causal": (WARM, "--"),
+}
 NAMES = {"full": "full square", "causal": "causal", "windowed": "windowed"}
 LABELS = {"q_proj": "Linear", "scores": "scores, apply", "softmax": "softmax", "silu": "SiLU"}
 PLACES = {
@@ -46,7 +51,7 @@ def plot_costs_by_operation(costs: Costs, model: str, convention: Convention = "
         axis.xaxis.set_major_formatter("{x:,.6g}")
         axis.margins(x=0.3)
         axis.invert_yaxis()
-    most = max(macs, key=macs.get)
+    most = max(macs, key=lambda name: macs[name])
     attention = sum(macs[name] for name in ATTENTION)
     return finish(
         figure,
@@ -92,7 +97,8 @@ def plot_roofline(machine: Roofline, passes: Mapping[str, Costs], model: str) ->
     """One layer's operations on a machine's roofline, a kind of mark for each pass."""
     # Smaller marks lie on larger ones.
     marks = zip(cycle("os^DvPX"), cycle((ACCENT, WARM, QUIET)), chain((9, 5), repeat(4)))
-    said, reach, labels = [], [0.1, 10 * machine.ridge], {}
+    said, reach = [], [0.1, 10 * machine.ridge]
+    labels: dict[float, list[str]] = {}
     with start(1, height=3.4) as (figure, (axis,)):
         for name, costs in passes.items():
             layer = costs.layer(convention="windowed").values()
@@ -148,7 +154,7 @@ def _label(costs: Costs, labels: dict[float, list[str]]) -> None:
 
 def _share(config: OlmoConfig, seq: int, place: str, convention: Convention) -> float:
     costs = count_costs(config, seq)
-    parts = costs.model(convention) if place == "model" else costs.layer(place, convention)
+    parts = costs.model(convention) if place == "model" else costs.layer(cast(LayerType, place), convention)
     attention, linear = (total(parts[n] for n in names).macs for names in (ATTENTION, LINEAR))
     return attention / (attention + linear)
 

@@ -21,7 +21,7 @@ def plot_parameters(config: OlmoConfig, model: str) -> Picture:
         axis.set(xlabel="millions of parameters")
         axis.margins(x=0.25)
         axis.invert_yaxis()
-    most = max(shown, key=shown.get)
+    most = max(shown, key=lambda name: shown[name])
     return finish(
         figure,
         f"Where the {config.parameters:,} parameters are. Model: {model}.",

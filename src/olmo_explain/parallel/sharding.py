@@ -89,7 +89,8 @@ def shares(config: OlmoConfig, plan: Plan, process: int, processes: int) -> list
 def _shares(config: OlmoConfig, plan: Plan, process: int, processes: int) -> Iterator[Share]:
     for part in config.components:
         style = style_of(part.name, plan)
-        local = part_shape(part.shape, AXIS.get(style), process, processes)
+        axis = None if style is None else AXIS.get(style)
+        local = part_shape(part.shape, axis, process, processes)
         yield Share(part.name, part.shape, local, part.count, style)
 
 

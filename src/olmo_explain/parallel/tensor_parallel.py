@@ -12,7 +12,7 @@ from typing import Any
 
 from jaxtyping import Int
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, Shard
 from transformers import PreTrainedModel
 
 from olmo_explain.by_hand import Weights, differ
@@ -129,7 +129,7 @@ class TensorParallel:
         Raises UsageError where the model has no weights, more processes were started than there is
         something to share out, or transformers is too old for this.
         """
-        plan = getattr(on_meta(source), "tp_plan", None)
+        plan = getattr(on_meta(source), "tp_plan", None) or {}
         try:
             from transformers.distributed import DistributedConfig
 
@@ -243,7 +243,7 @@ def _held(model: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(_part(parameter).shape) for name, parameter in model.named_parameters()}
 
 
-def _reads(model: nn.Module, ran: Trace, ids: Tensor) -> tuple[int, int]:
+def _reads(model: PreTrainedModel, ran: Trace, ids: Tensor) -> tuple[int, int]:
     """Numbers and bytes that this process read of its own part: all of a weight, but of the
     embedding some rows."""
     called = {call.weight for call in ran.calls}
@@ -273,15 +273,15 @@ def _part(parameter: Tensor) -> Tensor:
 
 def _axis(parameter: Tensor) -> int | None:
     """Along which axis a parameter is cut."""
-    if not isinstance(parameter, DTensor) or not parameter.placements[0].is_shard():
-        return None
-    return parameter.placements[0].dim % parameter.ndim
+    if isinstance(parameter, DTensor) and isinstance(cut := parameter.placements[0], Shard):
+        return cut.dim % parameter.ndim
+    return None
 
 
 def _place(parameter: Tensor) -> list[tuple[int, int]]:
     """(first, how many) of this process's part, an axis each."""
     place = [(0, size) for size in parameter.shape]
-    if (axis := _axis(parameter)) is not None:
+    if isinstance(parameter, DTensor) and (axis := _axis(parameter)) is not None:
         mesh = parameter.device_mesh
         each = -(-parameter.shape[axis] // mesh.size())
         place[axis] = (each * mesh.get_local_rank(), _part(parameter).shape[axis])
@@ -290,11 +290,11 @@ def _place(parameter: Tensor) -> list[tuple[int, int]]:
 
 def _worst(steps: tuple[StepResult, ...]) -> StepResult:
     """One step as every process saw it, as one."""
-    distances = [step.max_abs_diff for step in steps]
+    distances = [step.max_abs_diff for step in steps if step.max_abs_diff is not None]
     return replace(
         steps[0],
         equal=all(step.equal for step in steps),
-        max_abs_diff=None if None in distances else max(distances),
+        max_abs_diff=max(distances) if len(distances) == len(steps) else None,
         tolerance=min(step.tolerance for step in steps),
         ok=all(step.ok for step in steps),
     )

@@ -7,10 +7,11 @@ the step itself: in its weight, its constants, or its arithmetic. Each is looked
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from olmo_explain.by_hand import differ, frequencies
-from olmo_explain.checkpoint import OlmoConfig, Rope
+from olmo_explain.checkpoint import LayerType, OlmoConfig, Rope
 
 READS = {
     "embedding": "model.embed_tokens",
@@ -51,7 +52,7 @@ def diagnose(
     name: str,
     ours: Tensor,
     theirs: Tensor | None,
-    model: nn.Module,
+    model: PreTrainedModel,
     weights: Mapping[str, Tensor],
     config: OlmoConfig,
 ) -> str:
@@ -60,10 +61,10 @@ def diagnose(
         return "implementation: it forms no such value, or not where it is looked for"
     if theirs.shape != ours.shape:
         return f"shape: {tuple(theirs.shape)} where {tuple(ours.shape)} was expected"
-    if name in ("cos", "sin"):
-        return _rope(layer, name, ours, theirs, config)
-    if name == "mask":
-        return _mask(layer, ours, theirs, config)
+    if layer is not None and name in ("cos", "sin"):
+        return _rope(config.layer_types[layer], name, ours, theirs, config)
+    if layer is not None and name == "mask":
+        return _mask(config.layer_types[layer], ours, theirs, config)
     if name in READS:
         path = READS[name] if layer is None else f"model.layers.{layer}.{READS[name]}"
         return _weight_or_epsilon(path, model, weights, config)
@@ -71,7 +72,7 @@ def diagnose(
 
 
 def _weight_or_epsilon(
-    path: str, model: nn.Module, weights: Mapping[str, Tensor], config: OlmoConfig
+    path: str, model: PreTrainedModel, weights: Mapping[str, Tensor], config: OlmoConfig
 ) -> str:
     module = model.get_submodule(path)
     name = f"{path}.weight"
@@ -88,21 +89,19 @@ def _weight_or_epsilon(
     return f"arithmetic: {name} is the checkpoint's, but other operations are done with it"
 
 
-def _mask(layer: int, ours: Tensor, theirs: Tensor, config: OlmoConfig) -> str:
-    kind = config.layer_types[layer]
+def _mask(kind: LayerType, ours: Tensor, theirs: Tensor, config: OlmoConfig) -> str:
     sees, should = ((mask[:, 0] == 0).sum(-1) for mask in (theirs, ours))  # (B, T)
     if torch.equal(sees, should):
         return f"mask: right in number, but other keys are hidden, in a {_words(kind)} layer"
-    position = (sees != should).any(0).nonzero()[0].item()
-    row = (sees != should)[:, position].nonzero()[0].item()
+    position = int((sees != should).any(0).nonzero()[0])
+    row = int((sees != should)[:, position].nonzero()[0])
     return (
         f"window: position {position} sees {sees[row, position]} keys in a {_words(kind)} layer, "
         f"where it should see {should[row, position]} (sliding_window {config.sliding_window})"
     )
 
 
-def _rope(layer: int, name: str, ours: Tensor, theirs: Tensor, config: OlmoConfig) -> str:
-    kind = config.layer_types[layer]
+def _rope(kind: LayerType, name: str, ours: Tensor, theirs: Tensor, config: OlmoConfig) -> str:
     rope, where = config.rope[kind], f"in a {_words(kind)} layer"
     if _close(ours, theirs):
         return f"RoPE rounded: cos and sin are {_words(theirs.dtype)} {where}, not float32"

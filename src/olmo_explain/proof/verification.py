@@ -11,8 +11,9 @@ from importlib.metadata import version
 from typing import Any, Protocol
 
 import torch
-from jaxtyping import Int
-from torch import Tensor, nn
+from jaxtyping import Bool, Int
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from olmo_explain.by_hand import (
     STEPS,
@@ -33,7 +34,6 @@ from olmo_explain.ids import as_ids, as_mask
 from olmo_explain.proof.diagnosis import diagnose
 from olmo_explain.running import (
     ONLY_EAGER,
-    REMEDIES,
     RopeMeasurement,
     capture,
     hooked,
@@ -90,11 +90,11 @@ class Verification:
             "dtype": self.dtype,
             "device": self.device,
             "attention": self.attention,
-            "rope": self.rope.to_dict(),
+            "rope": asdict(self.rope),
             "steps": [asdict(step) for step in self.steps],
             "first_difference": first and asdict(first),
             "cause": self.cause,
-            "remedy": REMEDIES.get(self.rope.regime),
+            "remedy": self.rope.remedy,
             "ok": self.ok,
         }
 
@@ -124,7 +124,7 @@ def place(step: StepResult) -> str:
 
 
 def verify(
-    model: nn.Module,
+    model: PreTrainedModel,
     ids: Int[Tensor, "batch pos"],
     attention_mask: Int[Tensor, "batch pos"] | None = None,
     *,
@@ -195,7 +195,7 @@ def tolerance(expected: Tensor, operations: int, largest_score: float = 1.0) -> 
 class _Comparison:
     def __init__(
         self,
-        model: nn.Module,
+        model: PreTrainedModel,
         weights: Mapping[str, Tensor] | Checkpoint,
         config: OlmoConfig,
         ids: Tensor,
@@ -212,39 +212,42 @@ class _Comparison:
         self.results: list[StepResult] = []
         self.cause: str | None = None
         self._positions: dict[str, Positions] = {}
-        self._theirs: dict[str, Tensor] = {}
+        self._theirs: dict[str, Tensor] = {}  # of the layer at work
+        self._stream: Tensor  # what the part before it wrote
 
     def receive(self, layer: int | None, name: str, value: Tensor) -> None:
         """Takes what the model computed, and compares as soon as a layer is complete."""
         if self.parts:
             value = self.parts.whole(name, value)
-        if name == "embedding":
-            ours = embed(self.ids, self.weights["model.embed_tokens.weight"])
-            self._compare(None, name, ours, value, 0)
-        elif name == "final_norm":
-            norm = self.weights["model.norm.weight"]
-            ours = rms_norm(self._theirs["stream"], norm, self.config.rms_norm_eps)
-            self._compare(None, name, ours, value, 1)
-        elif name == "logits":
-            ours = linear(self._theirs["stream"], self.weights[lm_head(self.config)])
-            self._compare(None, name, ours, value, 1)
-        else:
-            self._theirs[name] = value
-            if name == "resid_pre":
-                self.weights.expect(f"model.layers.{layer + 1}.")  # while this layer computes
-            if name == "resid_post":
-                self._compare_layer(layer)
-                self.weights.release(f"model.layers.{layer}.")
-                self.advance(1)
-        if name in ("embedding", "resid_post", "final_norm"):
-            self._theirs = {"stream": value}  # the next part reads this, and needs nothing else
+        if layer is None:
+            self._compare_outside(name, value)
+            self._stream = value
+            return
+        self._theirs[name] = value
+        if name == "resid_pre":
+            self.weights.expect(f"model.layers.{layer + 1}.")  # while this layer computes
+        if name == "resid_post":
+            self._compare_layer(layer)
+            self._stream, self._theirs = value, {}
+            self.weights.release(f"model.layers.{layer}.")
+            self.advance(1)
+
+    def _compare_outside(self, name: str, theirs: Tensor) -> None:
+        match name:
+            case "embedding":
+                ours, operations = embed(self.ids, self.weights["model.embed_tokens.weight"]), 0
+            case "final_norm":
+                norm = self.weights["model.norm.weight"]
+                ours, operations = rms_norm(self._stream, norm, self.config.rms_norm_eps), 1
+            case "logits":
+                ours, operations = linear(self._stream, self.weights[lm_head(self.config)]), 1
+        self._compare(None, name, ours, theirs, operations)
 
     def _compare_layer(self, layer: int) -> None:
-        theirs, x = self._theirs, self._theirs["resid_pre"]
-        kind = self.config.layer_types[layer]
+        x, kind = self._theirs["resid_pre"], self.config.layer_types[layer]
         if kind not in self._positions:
             self._positions[kind] = positions_by_hand(self.config, kind, x, self.attention_mask)
-        self._compare(layer, "resid_pre", theirs["stream"], x, 0)
+        self._compare(layer, "resid_pre", self._stream, x, 0)
         steps = layer_by_hand(x, self.weights, self.config, layer, self._positions[kind])
         largest_score = 1.0
         for number, (name, ours) in enumerate(steps):
@@ -252,7 +255,7 @@ class _Comparison:
                 largest_score = ours.abs().max().item()
             skipped = name in ONLY_EAGER and not self.eager
             if name != "resid_pre" and not skipped:
-                self._compare(layer, name, ours, theirs.get(name), number, largest_score)
+                self._compare(layer, name, ours, self._theirs.get(name), number, largest_score)
 
     def _compare(
         self,
@@ -264,7 +267,7 @@ class _Comparison:
         largest_score: float = 1.0,
     ) -> None:
         if not self.eager and theirs is not None and self.attention_mask is not None:
-            ours, theirs = self._without_padding(name, ours, theirs)
+            ours, theirs = _without_padding(name, ours, theirs, self.attention_mask.bool())
         equal = (
             theirs is not None
             and ours.shape == theirs.shape
@@ -280,12 +283,14 @@ class _Comparison:
         if not ok and self.cause is None and self.parts is None:
             self.cause = diagnose(layer, name, ours, theirs, self.model, self.weights, self.config)
 
-    def _without_padding(self, name: str, ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
-        # A query that sees no key has no softmax: each attention function answers in its own way.
-        if name in ("q", "k", "v", "cos", "sin") or ours.shape != theirs.shape:
-            return ours, theirs
-        real = self.attention_mask.bool()
-        return ours[real], theirs[real]
+
+def _without_padding(
+    name: str, ours: Tensor, theirs: Tensor, real: Bool[Tensor, "batch pos"]
+) -> tuple[Tensor, Tensor]:
+    # A query that sees no key has no softmax: each attention function answers in its own way.
+    if name in ("q", "k", "v", "cos", "sin") or ours.shape != theirs.shape:
+        return ours, theirs
+    return ours[real], theirs[real]
 
 
 def _distance(ours: Tensor, theirs: Tensor | None) -> float | None:

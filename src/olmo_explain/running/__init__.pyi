@@ -1,13 +1,26 @@
 from . import circuits
 from .ablation import ablate_head, ablate_output_slice, head_contributions
 from .capturing import ONLY_EAGER, capture
-from .circuits import attention_patterns, best_head, induction_scores, repeated_sequences, repetition_losses
+from .circuits import (
+    attention_patterns,
+    best_head,
+    induction_scores,
+    repeated_sequences,
+    repetition_losses,
+)
 from .hooks import Hooks, hooked
 from .loading import load, on_meta
 from .operators import Operator
-from .prompting import GREETING, SONNET, Prompt, prompt_ids
-from .rope_regime import REMEDIES, RopeMeasurement, installed_rope_regime, measure_rope, old_config_rope_regime, rope_regime
 from .order import Step, sequence
+from .prompting import GREETING, SONNET, Prompt, prompt_ids
+from .rope_regime import (
+    REMEDIES,
+    RopeMeasurement,
+    installed_rope_regime,
+    measure_rope,
+    old_config_rope_regime,
+    rope_regime,
+)
 from .tracing import Call, Trace, trace
 
 __all__ = [

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from olmo_explain.by_hand import Activations
 from olmo_explain.checkpoint import config_of
@@ -19,7 +20,7 @@ from olmo_explain.running.hooks import hooked
 
 
 @contextmanager
-def ablate_head(model: nn.Module, layer: int, head: int) -> Iterator[None]:
+def ablate_head(model: PreTrainedModel, layer: int, head: int) -> Iterator[None]:
     """While it lasts, the head writes zeros. Raises OutOfRange for a head that there is not.
 
     >>> with ablate_head(model, layer=7, head=1):
@@ -32,7 +33,7 @@ def ablate_head(model: nn.Module, layer: int, head: int) -> Iterator[None]:
 
 
 @contextmanager
-def ablate_output_slice(model: nn.Module, layer: int, head: int) -> Iterator[None]:
+def ablate_output_slice(model: PreTrainedModel, layer: int, head: int) -> Iterator[None]:
     """A mistake to learn from: zeroes the head's columns of o_proj's *output*.
 
     Those are numbers h·Dh to (h + 1)·Dh of the residual stream's update, to which every head
@@ -45,7 +46,7 @@ def ablate_output_slice(model: nn.Module, layer: int, head: int) -> Iterator[Non
 
 
 def head_contributions(
-    model: nn.Module,
+    model: PreTrainedModel,
     ids: Int[Tensor, "batch pos"],
     layer: int,
     attention_mask: Int[Tensor, "batch pos"] | None = None,
@@ -96,11 +97,11 @@ def contributions(
     return written * scale[:, :, None]
 
 
-def _o_proj(model: nn.Module, layer: int) -> nn.Module:
+def _o_proj(model: PreTrainedModel, layer: int) -> nn.Linear:
     return model.model.layers[config_of(model).check_layer(layer)].self_attn.o_proj
 
 
-def _zeroing(model: nn.Module, head: int) -> Callable[[Tensor], Tensor]:
+def _zeroing(model: PreTrainedModel, head: int) -> Callable[[Tensor], Tensor]:
     """Zeroes the head's numbers in a copy: 3456 to 3584 for head 27 of the 7B."""
     config = config_of(model)
     start = config.check_head(head) * config.head_dim

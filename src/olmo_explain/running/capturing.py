@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -33,7 +33,7 @@ _captures = count()
 
 
 @contextmanager
-def capture(model: nn.Module, receive: Receive | None = None) -> Iterator[Activations]:
+def capture(model: PreTrainedModel, receive: Receive | None = None) -> Iterator[Activations]:
     """While it lasts, every forward pass of `model` leaves its values in what this gives.
 
     With `receive`, values go there as they come instead, and nothing is kept. Scores, mask and
@@ -56,7 +56,7 @@ def capture(model: nn.Module, receive: Receive | None = None) -> Iterator[Activa
         yield values
 
 
-def _attach(model: nn.Module, receive: Receive, hooks: Hooks) -> None:
+def _attach(model: PreTrainedModel, receive: Receive, hooks: Hooks) -> None:
     base = model.model
     _output(base.embed_tokens, lambda out: receive(None, "embedding", out), hooks)
     for layer, block in enumerate(base.layers):
@@ -66,7 +66,7 @@ def _attach(model: nn.Module, receive: Receive, hooks: Hooks) -> None:
     _attach_attention(model, receive, hooks)
 
 
-def _attach_layer(block: nn.Module, layer: int, receive: Receive, hooks: Hooks) -> None:
+def _attach_layer(block: Any, layer: int, receive: Receive, hooks: Hooks) -> None:
     attention, mlp = block.self_attn, block.mlp
     head_dim = attention.head_dim
 
@@ -117,13 +117,13 @@ def _output(module: nn.Module, receive: Callable[[Tensor], None], hooks: Hooks) 
 # -- inside the attention function ----------------------------------------------------------------
 
 
-def _attach_attention(model: nn.Module, receive: Receive, hooks: Hooks) -> None:
+def _attach_attention(model: PreTrainedModel, receive: Receive, hooks: Hooks) -> None:
     config = model.config
     theirs = config._attn_implementation
     ours = f"olmo_explain_{next(_captures)}"
 
     def attend(
-        module: nn.Module, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, **kwargs: Any
+        module: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, **kwargs: Any
     ) -> tuple[Tensor, Tensor | None]:
         compute = attention_function(module, theirs)
         if not hooks.are_ours:

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from olmo_explain.errors import OutOfRange, UsageError
 
@@ -49,7 +50,7 @@ def repeated_sequences(
 
 @torch.no_grad()
 def attention_patterns(
-    model: torch.nn.Module, ids: Int[Tensor, "batch pos"]
+    model: PreTrainedModel, ids: Int[Tensor, "batch pos"]
 ) -> Float[Tensor, "layers batch heads query key"]:
     """Every head's pattern: what share of its attention each query gives to each key.
 
@@ -59,20 +60,20 @@ def attention_patterns(
     if model.config._attn_implementation != "eager":
         raise UsageError(
             f"{model.config._attn_implementation} attention returns no pattern",
-            'Load it with attention="eager": oe.load(MODEL, attention="eager")',
+            'Load the model with attention="eager", as oe.load does where nothing is said',
         )
     return torch.stack(model(ids, output_attentions=True, use_cache=False).attentions).float()
 
 
 def previous_token_scores(
-    model: torch.nn.Module, ids: Int[Tensor, "batch pos"]
+    model: PreTrainedModel, ids: Int[Tensor, "batch pos"]
 ) -> Float[Tensor, "layers heads"]:
     """Mean attention from a token to the one before it: 1 is a perfect previous-token head."""
     return _mean_attention(model, ids, first_query=1, distance=1)
 
 
 def induction_scores(
-    model: torch.nn.Module, ids: Int[Tensor, "batch pos"], period: int
+    model: PreTrainedModel, ids: Int[Tensor, "batch pos"], period: int
 ) -> Float[Tensor, "layers heads"]:
     """Mean attention from a repeated token to the token after its previous occurrence.
 
@@ -85,7 +86,7 @@ def induction_scores(
 
 
 @torch.no_grad()
-def repetition_losses(model: torch.nn.Module, ids: Int[Tensor, "batch pos"], period: int) -> Losses:
+def repetition_losses(model: PreTrainedModel, ids: Int[Tensor, "batch pos"], period: int) -> Losses:
     """Loss on the first `period` tokens, where chance is ln(vocab_size), and on those after.
 
     The very first token is not predicted and not counted. Raises OutOfRange as `induction_scores`.
@@ -98,7 +99,7 @@ def repetition_losses(model: torch.nn.Module, ids: Int[Tensor, "batch pos"], per
 
 def best_head(scores: Float[Tensor, "layers heads"]) -> ScoredHead:
     """The head with the highest score."""
-    layer, head = divmod(scores.argmax().item(), scores.shape[1])
+    layer, head = divmod(int(scores.argmax()), scores.shape[1])
     return ScoredHead(layer, head, scores[layer, head].item())
 
 
@@ -111,7 +112,7 @@ def _check_period(period: int, length: int) -> None:
 
 
 def _mean_attention(
-    model: torch.nn.Module, ids: Int[Tensor, "batch pos"], first_query: int, distance: int
+    model: PreTrainedModel, ids: Int[Tensor, "batch pos"], first_query: int, distance: int
 ) -> Float[Tensor, "layers heads"]:
     """Mean attention, over queries from `first_query` on, to the key `distance` positions back."""
     patterns = attention_patterns(model, ids)

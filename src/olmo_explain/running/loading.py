@@ -65,7 +65,8 @@ def load(
         raise UsageError(f"Unknown attention {attention!r}", f"Choose {', '.join(known[:3])}, …")
     config = read_config(source)
     dtype = _dtype(dtype or config.dtype)
-    if not _has_weights(source):
+    pretrained = _pretrained(source)
+    if pretrained is None:
         if distributed is not None:
             raise UsageError(
                 f"{source.name} has shapes and no weights, so there is nothing to share out",
@@ -74,7 +75,7 @@ def load(
         return _guarded(on_meta(source, dtype, attention), config), None
     if isinstance(source, LocalSource):
         _check_shapes(Checkpoint(source), config)
-    where, options = _pretrained(source)
+    where, options = pretrained
     shared = {} if distributed is None else {"distributed_config": distributed}
     try:
         with _loading(source):
@@ -125,17 +126,13 @@ def _check_shapes(checkpoint: Checkpoint, config: OlmoConfig) -> None:
                 )
 
 
-def _has_weights(source: Source) -> bool:
-    if isinstance(source, LocalSource):
-        return any(source.directory.glob("*.safetensors*"))
-    return isinstance(source, HubSource)
-
-
-def _pretrained(source: Source) -> tuple[str, dict[str, Any]]:
-    """What `from_pretrained` wants to hear for this source."""
+def _pretrained(source: Source) -> tuple[str, dict[str, Any]] | None:
+    """What `from_pretrained` wants to hear for this source; None where it has no weights."""
     if isinstance(source, HubSource):
         return source.repository, {"revision": source.commit}
-    return str(source.directory), {"local_files_only": True}
+    if isinstance(source, LocalSource) and any(source.directory.glob("*.safetensors*")):
+        return str(source.directory), {"local_files_only": True}
+    return None
 
 
 def on_meta(

@@ -7,6 +7,7 @@ to change about: the CPU's autocast, asked for in its place, does the same.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from unittest import mock
 
 import torch
@@ -21,7 +22,7 @@ def forward_on_meta(parameters: Iterable[Tensor]) -> Iterator[None]:
         return
     begin, is_enabled = torch.autocast.__init__, torch.is_autocast_enabled
 
-    def begin_known(self: torch.autocast, device_type: str, *args: object, **kwargs: object):
+    def begin_known(self: torch.autocast, device_type: str, *args: Any, **kwargs: Any) -> None:
         begin(self, _known(device_type), *args, **kwargs)
 
     def is_enabled_known(*device_type: str) -> bool:

@@ -41,7 +41,7 @@ class Operator(NamedTuple):
     looks at its input in another way, and neither reads nor computes a number.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # the name in --json, which hides tuple.index
     op: str
     path: str
     weights: tuple[str, ...]
@@ -193,12 +193,12 @@ def _storage(tensor: Tensor) -> int | None:
 
 def _extent(tensor: Tensor) -> tuple[int, int]:
     """The bytes [start, end) of its storage from a tensor's first number to its last."""
-    size, start = tensor.itemsize, tensor.storage_offset()
+    size, start = tensor.itemsize, int(tensor.storage_offset())
     reach = 0
     for length, stride in zip(tensor.shape, tensor.stride(), strict=True):
         if length == 0:
             return start * size, start * size
-        reach += (length - 1) * stride
+        reach += (int(length) - 1) * int(stride)
     return start * size, (start + reach + 1) * size
 
 

@@ -53,9 +53,8 @@ def prompt_ids(
     from olmo_explain.ids import as_ids
 
     longest = model.config.max_position_embeddings
-    if prompt is None and length is None:
-        prompt = None if tokenizer is None else default.text
-        length = min(default.length, longest)
+    if prompt is None and length is None and tokenizer is not None:
+        prompt = default.text
     if isinstance(prompt, str):
         if tokenizer is None:
             raise UsageError(
@@ -63,12 +62,12 @@ def prompt_ids(
                 "Give token ids in its place, as 5,6,7",
             )
         prompt = tokenizer(prompt)["input_ids"]
-    positions = length if prompt is None else len(prompt)
-    if positions > longest:
+    if prompt is None:
+        prompt = range(min(default.length, longest) if length is None else length)
+        prompt = [number % model.config.vocab_size for number in prompt]
+    if len(prompt) > longest:
         raise OutOfRange(
-            f"A prompt of {positions:,} tokens is longer than the model takes",
+            f"A prompt of {len(prompt):,} tokens is longer than the model takes",
             f"Give up to {longest:,}",
         )
-    if prompt is None:
-        prompt = [number % model.config.vocab_size for number in range(positions)]
     return as_ids(list(prompt), model.config.vocab_size, model.device)

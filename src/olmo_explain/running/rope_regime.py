@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from olmo_explain.by_hand import frequencies
 from olmo_explain.checkpoint import LayerType, OlmoConfig, Rope, config_of, preset
@@ -73,18 +74,8 @@ class RopeMeasurement:
         """What is wrong and what to do; None where nothing is."""
         return REMEDIES.get(self.regime)
 
-    def to_dict(self) -> dict[str, Any]:
-        """As `rope` in `olmo-explain verify --json`."""
-        return {
-            "regime": self.regime,
-            "sliding_scaled": self.sliding_scaled,
-            "full_scaled": self.full_scaled,
-            "sliding_theta": self.sliding_theta,
-            "full_theta": self.full_theta,
-        }
 
-
-def rope_regime(model: nn.Module, config: OlmoConfig | None = None) -> Regime:
+def rope_regime(model: PreTrainedModel, config: OlmoConfig | None = None) -> Regime:
     """`per-layer` when each layer type gets the RoPE that its config says, else what went wrong.
 
     OLMo 2, and an OLMo 3 without YaRN, are `per-layer` too: nothing to scale, nothing scaled.
@@ -95,7 +86,7 @@ def rope_regime(model: nn.Module, config: OlmoConfig | None = None) -> Regime:
     return measure_rope(model, config).regime
 
 
-def measure_rope(model: nn.Module, config: OlmoConfig | None = None) -> RopeMeasurement:
+def measure_rope(model: PreTrainedModel, config: OlmoConfig | None = None) -> RopeMeasurement:
     """Runs two tokens through the first layers and looks at the cos and sin that they are handed.
 
     Stops as soon as each layer type has been seen: after 3 of the 7B's 32 layers. A model on the
@@ -162,7 +153,7 @@ class _AllSeen(Exception):
     """Ends a forward pass whose rest nobody needs."""
 
 
-def _position_embeddings(model: nn.Module) -> dict[LayerType, tuple[Tensor, Tensor]]:
+def _position_embeddings(model: PreTrainedModel) -> dict[LayerType, tuple[Tensor, Tensor]]:
     """cos and sin (pos, head_dim) that the first layer of each type is handed."""
     layer_types = config_of(model).layer_types
     handed: dict[LayerType, tuple[Tensor, Tensor]] = {}
@@ -252,7 +243,7 @@ def _are_near(measured: float | None, meant: float) -> bool:
     return measured is None or abs(math.log(measured / meant)) < NEAR
 
 
-def _miniature(fields: dict[str, Any]) -> nn.Module:
+def _miniature(fields: dict[str, Any]) -> PreTrainedModel:
     """A model with the same RoPE, one head, one layer of each type and random weights."""
     from transformers import AutoConfig, AutoModelForCausalLM
 

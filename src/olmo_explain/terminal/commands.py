@@ -53,7 +53,7 @@ IMPORTING = "Loading PyTorch and transformers"
 
 def main() -> None:
     """The console script: runs a command, and turns bad input into one line and exit code 2."""
-    warnings.showwarning = _warn
+    warnings.showwarning = _warn  # type: ignore[assignment]  # it takes whatever it is given
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal may know neither × nor │
@@ -71,10 +71,12 @@ def main() -> None:
             raise
         _fail(f"The result cannot be written: {error.strerror}. Check where it is sent to.")
     except Exception as error:
-        if not _is_usage_error(error):
+        # Typer's own usage errors come from its copy of click, whose name is private.
+        format_message = getattr(error, "format_message", None)
+        if format_message is None:
             raise
         leave_it_to_the_first()
-        said = error.format_message().rstrip(".")  # empty where help was shown instead
+        said = format_message().rstrip(".")  # empty where help was shown instead
         _fail(f"{said}. Try: olmo-explain --help") if said else sys.exit(2)
     sys.exit(code or 0)
 
@@ -323,11 +325,6 @@ def doctor(
 
 
 # -- leaving -------------------------------------------------------------------------------------
-
-
-def _is_usage_error(error: Exception) -> bool:
-    # Typer's own usage errors come from its copy of click, whose name is private.
-    return hasattr(error, "format_message")
 
 
 def _warn(message: Warning | str, *_: Any) -> None:

@@ -4,7 +4,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from olmo_explain.costs import CONVENTIONS, Costs, Roofline, crossovers, total
+from olmo_explain.costs import CONVENTIONS, Against, Costs, Roofline, crossovers, total
 from olmo_explain.words import amount, duration, quantity
 
 NAMES = {"full": "full square", "causal": "causal", "windowed": "windowed by layer type"}
@@ -95,7 +95,11 @@ def _crossovers(costs: Costs) -> Table:
     table.add_column("counting")
     for convention in CONVENTIONS:
         table.add_column(NAMES[convention].removesuffix(" by layer type"), justify="right")
-    for against, counting in (("linear", "all seven"), ("attention_projections", "q, k, v, o")):
+    compared: dict[Against, str] = {
+        "linear": "all seven",
+        "attention_projections": "q, k, v, o",
+    }
+    for against, counting in compared.items():
         for place, crossings in crossovers(costs.config, against, decode=costs.decode).items():
             numbers = (crossings[convention] for convention in CONVENTIONS)
             table.add_row(

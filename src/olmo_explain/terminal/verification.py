@@ -20,14 +20,14 @@ def print_verification(
     table = Table(box=SIMPLE, title=f"{model} against the reference, {checked.dtype}")
     for name in ("layer", "attention", "steps 1–15", "max |Δ|"):
         table.add_column(name, justify="right" if name in ("layer", "max |Δ|") else "left")
-    for (layer, name), steps in _by_part(checked.steps).items():
-        full = layer is not None and config.layer_types[layer] == "full_attention"
+    for (layer, what), steps in _by_part(checked.steps).items():
+        kind = "" if layer is None else config.layer_types[layer]
         table.add_row(
-            name if layer is None else str(layer),
-            "" if layer is None else config.layer_types[layer].removesuffix("_attention"),
+            what,
+            kind.removesuffix("_attention"),
             _marks(steps),
             _largest(steps),
-            style="bold" if full else None,
+            style="bold" if kind == "full_attention" else None,
         )
     console.print(table)
     console.print(
@@ -50,12 +50,12 @@ def print_verification(
         console.print(OK, f"{count:,} of {len(checked.steps):,} values are equal.")
 
 
-def _by_part(steps: list[StepResult]) -> dict[tuple[int | None, str | None], list[StepResult]]:
+def _by_part(steps: list[StepResult]) -> dict[tuple[int | None, str], list[StepResult]]:
     """The steps of each layer together, and each step outside the layers alone."""
-    parts: dict[tuple[int | None, str | None], list[StepResult]] = {}
+    parts: dict[tuple[int | None, str], list[StepResult]] = {}
     for step in steps:
-        name = step.name if step.layer is None else None
-        parts.setdefault((step.layer, name), []).append(step)
+        what = step.name if step.layer is None else str(step.layer)
+        parts.setdefault((step.layer, what), []).append(step)
     return parts
 
 

@@ -4,17 +4,18 @@ import math
 from dataclasses import replace
 from functools import cache
 
-from olmo_explain.checkpoint import read_config
+from olmo_explain.checkpoint import LayerType, read_config
 from olmo_explain.course.bundled import tiny, tiny_ids
 from olmo_explain.course.exercise import Exercise, Wrong
 
 SEVEN, TINY = read_config("olmo3-7b"), read_config("tiny")
+WINDOW = SEVEN.sliding_window or 0
 QUERY, KEY, EARLIER = 5000, 4900, 300
 SLIDING_IN_A_ROW = 3
 
 
 @cache
-def _turn(layer_type: str, pair: int = -1) -> float:
+def _turn(layer_type: LayerType, pair: int = -1) -> float:
     """Positions that a pair of the 7B needs for a whole turn."""
     from olmo_explain.by_hand import frequencies
 
@@ -33,12 +34,13 @@ def _pairs(model: str) -> tuple[int, int, int]:
 
 
 @cache
-def _first_difference(applied: str) -> tuple[int | None, str]:
+def _first_difference(applied: LayerType) -> tuple[int | None, str]:
     """Where a reference differs first that gives this RoPE to every layer."""
     from olmo_explain.proof import verify
 
     wrong = replace(TINY, rope=dict.fromkeys(TINY.rope, TINY.rope[applied]))
     step = verify(tiny()[0], tiny_ids("To be, or not to be"), config=wrong).first_difference
+    assert step is not None
     return step.layer, step.name
 
 
@@ -97,25 +99,25 @@ EXERCISES = {
     ),
     "06.3": Exercise(
         question="how many positions back three sliding layers of the 7B reach",
-        right=lambda: SLIDING_IN_A_ROW * (SEVEN.sliding_window - 1),
+        right=lambda: SLIDING_IN_A_ROW * (WINDOW - 1),
         wrong=[
             Wrong(
-                lambda: SLIDING_IN_A_ROW * SEVEN.sliding_window,
+                lambda: SLIDING_IN_A_ROW * WINDOW,
                 "The window counts the current position too. How far back is the oldest one it "
                 "shows?",
             ),
             Wrong(
-                lambda: SEVEN.sliding_window - 1,
+                lambda: WINDOW - 1,
                 "That is one layer. The position it reads from has itself read from further back, "
                 "a layer below.",
             ),
             Wrong(
-                lambda: SEVEN.sliding_window,
+                lambda: WINDOW,
                 "That is one window, its own position included. What did the oldest position in it "
                 "read, a layer below?",
             ),
             Wrong(
-                lambda: (SEVEN.sliding_window - 1) ** SLIDING_IN_A_ROW,
+                lambda: (WINDOW - 1) ** SLIDING_IN_A_ROW,
                 "Hops add up, they do not multiply.",
             ),
         ],

@@ -36,7 +36,9 @@ def _first_difference() -> str:
 
     model, _ = load("tiny", "float32")  # one of our own, as it is changed
     model.model.layers[5].post_attention_layernorm.variance_epsilon *= 1000
-    return verify(model, tiny_ids(PROMPT), config=read_config("tiny")).first_difference.name
+    step = verify(model, tiny_ids(PROMPT), config=read_config("tiny")).first_difference
+    assert step is not None
+    return step.name
 
 
 def _norm_size(name: str) -> int:

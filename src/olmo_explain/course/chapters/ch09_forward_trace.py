@@ -58,13 +58,12 @@ def _pass() -> int:
 
 def _not_told_apart() -> frozenset[str]:
     """Values that eager attention forms and a fused one does not."""
-    from olmo_explain.running import load, sequence, trace
+    from olmo_explain.running import load, trace
 
     ids = tiny_ids(PROMPT)
     fused, _ = load("tiny", attention="sdpa")
     eager, quick = (
-        {step.name for step in sequence(trace(model, ids, ops=True).operators)}
-        for model in (tiny()[0], fused)
+        {step.name for step in trace(model, ids, ops=True).sequence} for model in (tiny()[0], fused)
     )
     return frozenset(eager - quick)
 

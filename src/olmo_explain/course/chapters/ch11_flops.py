@@ -8,6 +8,7 @@ from olmo_explain.course.exercise import Exercise, Wrong
 PROMPT = 1000  # positions in 11.1
 LONG = 8192  # and in 11.3
 BATCH, CACHED = 64, 2048  # sequences and positions in 11.4
+WINDOW = read_config("olmo3-7b").sliding_window or 0
 
 
 def _seven() -> OlmoConfig:
@@ -114,20 +115,19 @@ EXERCISES = {
                 "than the window.",
             ),
             Wrong(
-                lambda: LONG * _seven().sliding_window,
+                lambda: LONG * WINDOW,
                 "As if each query saw a whole window. The first ones have fewer keys before them.",
             ),
             Wrong(
-                lambda: _pairs("windowed") + LONG - _seven().sliding_window,
+                lambda: _pairs("windowed") + LONG - WINDOW,
                 "One key too many for each query: the window counts the query's own position.",
             ),
             Wrong(
-                lambda: _pairs("windowed") - _seven().sliding_window // 2,
+                lambda: _pairs("windowed") - WINDOW // 2,
                 "A query sees itself too: in the triangle the first query has one key, not none "
                 "and not a half.",
                 also=lambda pairs: (
-                    pairs
-                    in (_pairs("windowed") - _seven().sliding_window, _pairs("windowed") - LONG)
+                    pairs in (_pairs("windowed") - WINDOW, _pairs("windowed") - LONG)
                 ),
             ),
         ],

@@ -3,7 +3,7 @@
 from functools import cache
 
 from olmo_explain.checkpoint import BYTES_PER_PARAMETER, OlmoConfig, head_slices, read_config
-from olmo_explain.costs import Operation, count_costs
+from olmo_explain.costs import Convention, Operation, count_costs
 from olmo_explain.course.answers import same
 from olmo_explain.course.exercise import Exercise, Wrong
 from olmo_explain.report import HEAD, HEAD_ROWS, LAYER, SEQ, bf16_step
@@ -16,7 +16,7 @@ def _seven() -> OlmoConfig:
     return read_config("olmo3-7b")
 
 
-def _scores(convention: str) -> Operation:
+def _scores(convention: Convention) -> Operation:
     return count_costs(_seven(), SEQ).layer("full_attention", convention)["scores"]
 
 
