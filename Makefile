@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab offline matrix bench bench-peers clean
+.PHONY: help book test lint lab offline matrix bench bench-peers clean
 
 help:
 	@echo "make book    build the book, executing every notebook"
 	@echo "make test    run every test"
+	@echo "make lint    style, types and spelling"
 	@echo "make lab     open the notebooks in JupyterLab"
 	@echo "make offline one zip for a room without a network: book, notebooks, packages"
 	@echo "make matrix  verify OLMo 3 on five releases of transformers"
@@ -22,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("OLMo Explain needs Python 3.11 or newer") if sys.version_info < (3, 11) else 0'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[lab,book,test]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[lab,book,test,lint]'
 	touch $@
 
 book: $(READY)
@@ -31,6 +32,12 @@ book: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell .
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks
