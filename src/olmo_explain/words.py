@@ -68,7 +68,9 @@ def gigabytes(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time to three digits: 91.0 s, 225 ms, 3.21 µs."""
+    """A time to three digits: 91.0 s, 225 ms, 3.21 µs; whole seconds where they are many."""
+    if seconds >= 1000:
+        return f"{seconds:,.0f} s"
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= 0.9995 * size:
             return f"{seconds / size:#.3g}".rstrip(".") + f" {unit}"

@@ -1,7 +1,7 @@
 """What `trace` looks like in a terminal: layers that ran alike are told once."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import NamedTuple, TypeVar
 
@@ -18,7 +18,7 @@ Item = TypeVar("Item", Call, Operator)
 
 
 class Folded(NamedTuple):
-    """What was done once, or alike in each of `layers`; shown as it was in the first of them."""
+    """What was done outside the layers, or alike in each of `layers`, as it was in the first."""
 
     layers: list[int]
     items: Sequence
@@ -29,7 +29,12 @@ def print_trace(console: Console, ran: Trace, every: bool = False) -> None:
 
     `every`: a row for each call; otherwise layers that ran alike share theirs.
     """
-    table = Table(box=SIMPLE, title=f"{ran.total:,} module calls, in order", padding=(0, 1, 0, 0))
+    table = Table(
+        box=SIMPLE,
+        title=f"{ran.total:,} module calls, in order",
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     # A narrow terminal has no room for the types, whose counts are told below.
     narrow = console.width < WIDTH
     for name in ("#", "module", *(() if narrow else ("type",)), "input", "output", "FLOPs"):
@@ -92,21 +97,19 @@ def print_operators(console: Console, ran: Trace, every: bool = False) -> None:
 # -- folding --------------------------------------------------------------------------------------
 
 
-def _told(items: Sequence[Item], every: bool, made: Callable[[Item], tuple]) -> Iterable[Folded]:
-    """What to show: each item, or each run of neighbouring layers that did the same."""
-    if every:
-        yield Folded([], items)
-        return
-    runs: list[tuple[list[int], list[Item], list[tuple]]] = []
+def _told(items: Sequence[Item], every: bool, made: Callable[[Item], tuple]) -> list[Folded]:
+    """What to show, layer by layer; neighbouring layers that did the same together, or `every`."""
+    told: list[Folded] = []
+    before: list[tuple] = []
     for layer, group in groupby(items, key=lambda item: _layer(item.path)):
         some = list(group)
         did = [made(item) for item in some]
-        if layer is not None and runs and runs[-1][0] and runs[-1][2] == did:
-            runs[-1][0].append(layer)
+        if layer is not None and not every and told and told[-1].layers and did == before:
+            told[-1].layers.append(layer)
         else:
-            runs.append(([] if layer is None else [layer], some, did))
-    for layers, some, _ in runs:
-        yield Folded(layers, some)
+            told.append(Folded([] if layer is None else [layer], some))
+        before = did
+    return told
 
 
 def _layer(path: str) -> int | None:
