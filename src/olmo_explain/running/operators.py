@@ -7,10 +7,8 @@ own, only the operator that made the copy is seen to touch it. Within one operat
 that an embedding reads only some rows is known from its ids, not from here.
 """
 
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from torch import Size, Tensor
@@ -58,8 +56,9 @@ class OperatorWatch(TorchDispatchMode):
     """While it is entered, writes down every operator; keeps no tensor.
 
     `parameters`: each weight by its name. `running`: the paths of the modules that run, innermost
-    last; None there stands for what nobody wants to know. A small model runs a thousand operators
-    in a few milliseconds, so little is done here for each, and the rest when they are asked for.
+    last; while the last is None, operators are not written down. A small model runs a thousand of
+    them in a few milliseconds, so little is done here for each, and the rest when they are asked
+    for.
     """
 
     def __init__(self, parameters: Mapping[str, Tensor], running: list[str | None]):
@@ -129,14 +128,12 @@ class _WeightsByStorage:
 
 
 class _InStorage:
-    """The parameters of one storage."""
+    """The parameters of one storage, each with its first byte and the one after its last."""
 
     def __init__(self, parameters: list[tuple[str, Tensor]]):
         name, first = parameters[0]
         self._only = (name,) if len(parameters) == 1 and _fills(first) else None
-        if not self._only:
-            self._parts = sorted((*_extent(tensor), name) for name, tensor in parameters)
-            self._overlap = any(before[1] > after[0] for before, after in pairwise(self._parts))
+        self._parts = [(*_extent(tensor), name) for name, tensor in parameters]
 
     def touched_by(self, tensor: Tensor) -> tuple[str, ...]:
         """Those that a tensor of this storage overlaps, each taken from its first byte to its last.
@@ -148,15 +145,7 @@ class _InStorage:
         if self._only:
             return self._only
         start, stop = _extent(tensor)
-        parts = self._parts
-        if self._overlap:
-            return tuple([name for begin, end, name in parts if start < end and begin < stop])
-        # Then the last that begins before `stop` is found quickly.
-        last = bisect_left(parts, (stop,))
-        first = last
-        while first and parts[first - 1][1] > start:
-            first -= 1
-        return tuple([name for _, _, name in parts[first:last]])
+        return tuple([name for begin, end, name in self._parts if start < end and begin < stop])
 
 
 def tensors_in(value: Any) -> list[Tensor]:
