@@ -1,15 +1,13 @@
 """The ledger in Chromium: it filters as Python does, and its rows lead to chapters that exist."""
 
-import json
 import re
 from collections import Counter
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import traitlets
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, expect
 
 import olmo_explain as oe
 from olmo_explain.explorers import explore_claims
@@ -19,18 +17,8 @@ from olmo_explain.report.remeasuring import cell
 from olmo_explain.report.sections.scripts import SUCCESSORS
 
 ROOT = Path(__file__).parents[2]
-HOST = (ROOT / "book" / "_static" / "widget-host.js").read_text()
 AXE = files("axe_playwright_python") / "axe.min.js"
 DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-
-# A published page with this one widget in it.
-PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width"><title>Claims</title>
-<style>html[data-theme="dark"] {{ background: #14181c; color: #ddd; color-scheme: dark }}</style>
-<main><h1>Claims</h1><h2>The ledger</h2>
-<script type="application/vnd.jupyter.widget-state+json">{state}</script>
-<script type="application/vnd.jupyter.widget-view+json">{view}</script></main>
-<script>{host}</script></html>"""
 
 
 @pytest.fixture(scope="module")
@@ -44,29 +32,9 @@ def explorer(report) -> ClaimExplorer:
 
 
 @pytest.fixture
-def page(browser) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1100, "height": 900})
-    faults = []
-    page.on("pageerror", lambda error: faults.append(error.message))
-    yield page
-    assert not faults
-    page.close()
-
-
-@pytest.fixture
-def ledger(page, explorer, tmp_path) -> Locator:
-    page.goto(published(explorer, tmp_path).as_uri())
+def ledger(page, explorer, publish) -> Locator:
+    page.goto(publish(explorer).as_uri())
     return page.locator(".oe-claims")
-
-
-def published(explorer: ClaimExplorer, folder: Path, theme: str = "light") -> Path:
-    names = [name for name in explorer.keys if not name.startswith("_") or name in ("_esm", "_css")]
-    traits = {name: getattr(explorer, name) for name in names if name not in ("layout", "tabbable")}
-    state = json.dumps({"state": {"one": {"state": traits}}}, default=str).replace("</", "<\\/")
-    view = json.dumps({"model_id": "one"})
-    path = folder / "page.html"
-    path.write_text(PAGE.format(theme=theme, state=state, view=view, host=HOST), encoding="utf-8")
-    return path
 
 
 def shown(ledger: Locator) -> list[str]:
@@ -197,16 +165,11 @@ def test_every_claim_leads_to_a_chapter(ledger, report):
         ("an/editor/frame", None),
     ],
 )
-def test_links_where_the_notebook_lives(page, explorer, tmp_path, address, href):
+def test_links_where_the_notebook_lives(page, explorer, publish, address, href):
     """In JupyterLab a row leads to the notebook, in a tab of its own; elsewhere to nothing."""
     # A live notebook holds no saved state: gone before the widget is drawn.
-    html = (
-        published(explorer, tmp_path)
-        .read_text(encoding="utf-8")
-        .replace(
-            "</html>", "<script>document.querySelector('[type$=\"state+json\"]').remove()</script>"
-        )
-    )
+    gone = "<script>document.querySelector('[type$=\"state+json\"]').remove()</script>"
+    html = publish(explorer).read_text(encoding="utf-8").replace("</html>", gone)
     page.route("http://lab.test/**", lambda r: r.fulfill(body=html, content_type="text/html"))
     page.goto(f"http://lab.test/{address}")
     row = page.locator(".oe-claims tr", has=page.get_by_text("calls.total", exact=True))
@@ -220,9 +183,9 @@ def test_links_where_the_notebook_lives(page, explorer, tmp_path, address, href)
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 780])
-def test_it_is_accessible_and_fits_a_phone(page, explorer, tmp_path, width, theme):
+def test_it_is_accessible_and_fits_a_phone(page, explorer, publish, width, theme):
     page.set_viewport_size({"width": width, "height": 844})
-    page.goto(published(explorer, tmp_path, theme).as_uri())
+    page.goto(publish(explorer, theme).as_uri())
     expect(page.get_by_role("table")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     inside = page.locator(".oe-claims-list").evaluate("n => n.scrollWidth - n.clientWidth")

@@ -7,10 +7,19 @@ from importlib.resources import files
 
 import pytest
 import traitlets
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
+from support.checkpoints import tiny_fields
 
 from olmo_explain.checkpoint import PRESETS, read_config
-from olmo_explain.costs import ATTENTION, CONVENTIONS, LINEAR, crossovers, total
+from olmo_explain.costs import (
+    ATTENTION,
+    CONVENTIONS,
+    LINEAR,
+    count_costs,
+    crossover_seq,
+    crossovers,
+    total,
+)
 from olmo_explain.costs.counting import ATTENTION_PROJECTIONS
 from olmo_explain.explorers import explore_costs
 from olmo_explain.explorers.costs import LONGEST, PHASES, UNITS, CostExplorer
@@ -73,7 +82,7 @@ def settings(seed: int) -> dict:
     draw = random.Random(seed)
     return {
         "model": PRESETS[seed % 3],
-        "seq": [1, 2, LONGEST][seed // 3] if seed < 9 else round(2 ** draw.uniform(0, 16)),
+        "seq": [1, 2, LONGEST][seed // 3] if seed < 9 else round(2 ** draw.uniform(0, 2 * seed)),
         "batch": draw.choice([1, 1, 3, 64, 1024]),
         "convention": CONVENTIONS[(seed + seed // 3) % 3],
         "phase": PHASES[seed % 2],
@@ -135,7 +144,7 @@ def overtaken(costs, convention: str) -> dict[str, list[str]]:
             # The page cuts at nine digits before it rounds to three.
             share = attention * 10**9 // sum(parts[part].macs for part in projections) / 1e9
             seq = crossings[place][convention]
-            table[name] += [f"{share:.3f}", "never" if seq is None else f"{seq:,}"]
+            table[name] += [f"{share:,.3f}", "never" if seq is None else f"{seq:,}"]
     return table
 
 
@@ -150,22 +159,95 @@ def test_keyboard_and_exact_number(opened):
     page.keyboard.press("Home")
     assert page.evaluate("model.get('seq')") == 1
     page.keyboard.press("End")
-    assert page.evaluate("model.get('seq')") == LONGEST
-    exactly = page.get_by_label("Positions, exactly")
-    exactly.fill("12345")
-    page.evaluate("settled()")
-    assert slider.get_attribute("aria-valuetext") == "12,345 positions"
-    for wrong in ("0", "70000", "", "1.5"):
-        exactly.fill(wrong)
-        assert page.evaluate("model.get('seq')") == 12_345
-    exactly.blur()
-    assert exactly.input_value() == "12345"
+    assert page.evaluate("model.get('seq')") == 65_536
     page.get_by_label("Batch").fill("7")
     assert page.evaluate("model.get('batch')") == 7
     for label, value in {"Model": "olmo3-32b", "Attention": "causal", "Phase": "decode"}.items():
         page.get_by_label(label, exact=True).select_option(value)
     assert page.evaluate("model.get('phase')") == "decode"
     page.wait_for_function("document.querySelector('[role=status]').textContent.includes('causal')")
+
+
+@pytest.fixture
+def typing(opened):
+    """The page with the 7B at 4,096 positions, and the field for the exact number."""
+    page, _ = opened
+    page.evaluate(SET, {"model": "olmo3-7b", "convention": "windowed", "phase": "prefill"})
+    page.evaluate(SET, {"seq": 4096, "batch": 1, "unit": "MACs"})
+    return page, page.get_by_label("Positions, exactly")
+
+
+@pytest.mark.parametrize("delay", [0, 120])
+def test_the_chapters_own_number_can_be_typed(typing, delay):
+    """173,346, where attention overtakes in the whole model: far beyond what the 7B takes."""
+    page, exactly = typing
+    crossing = crossover_seq(read_config("olmo3-7b"))
+    exactly.press("Control+a")
+    for end, digit in enumerate(str(crossing), start=1):
+        exactly.press_sequentially(digit, delay=delay)
+        assert exactly.input_value() == str(crossing)[:end]
+        assert page.evaluate("model.get('seq')") == int(str(crossing)[:end])
+    page.evaluate("settled()")
+    counted = total(count_costs(read_config("olmo3-7b"), crossing).model("windowed").values())
+    assert page.inner_text(".oe-costs h3 >> nth=0") == f"{counted.macs:,} MACs"
+    _, overtaking, _ = page.evaluate(TABLES)
+    assert overtaking["the model"][2:] == ["1.000", "173,346"]
+    slider = page.get_by_label("Positions", exact=True)
+    assert slider.input_value() == slider.get_attribute("max")
+    assert slider.get_attribute("aria-valuetext") == "173,346 positions"
+    exactly.blur()
+    assert exactly.input_value() == "173346"
+
+
+POSITIONS = f"Positions: give a whole number from 1 to {LONGEST:,}."
+BATCH = "Batch: give a whole number from 1 to 1,024."
+
+
+@pytest.mark.parametrize("wrong", ["0", "", "1.5", "-3", str(LONGEST + 1), "9" * 30])
+@pytest.mark.parametrize(
+    ("label", "said", "kept"), [("Positions, exactly", POSITIONS, 4096), ("Batch", BATCH, 1)]
+)
+def test_what_is_no_such_number_is_said_and_changes_nothing(typing, label, said, kept, wrong):
+    page, _ = typing
+    field, spoken = page.get_by_label(label), page.get_by_role("status")
+    before = page.inner_text(".oe-costs-panels")
+    field.fill(wrong)
+    expect(spoken).to_have_text(f"{said} What is shown is still for {kept:,}.")
+    assert spoken.bounding_box()["height"] > 15  # to be seen, not only heard
+    assert page.inner_text(".oe-costs-panels") == before
+    field.blur()
+    assert field.input_value() == str(kept)
+    field.fill(str(kept))  # nothing has changed, and nothing is wrong
+    assert spoken.bounding_box()["height"] <= 1
+    field.fill("5")
+    expect(spoken).to_contain_text("MACs; attention takes")
+    assert spoken.bounding_box()["height"] <= 1
+
+
+@pytest.mark.parametrize("typed", ["12e", f"{LONGEST}0"])
+def test_the_last_good_number_stays_while_typing_goes_wrong(typing, typed):
+    page, exactly = typing
+    exactly.press("Control+a")
+    exactly.press_sequentially(typed)
+    kept = int(typed[:-1])
+    said = f"{POSITIONS} What is shown is still for {kept:,}."
+    expect(page.get_by_role("status")).to_have_text(said)
+    assert page.evaluate("model.get('seq')") == kept
+    expect(page.locator(".oe-note").first).to_contain_text(f"{kept:,} positions at once")
+
+
+@pytest.mark.parametrize(
+    ("layer_types", "places"),
+    [
+        (["sliding_attention"] * 4, ["a sliding layer", "the model"]),
+        (["full_attention"] * 4, ["a full layer", "the model"]),
+    ],
+)
+def test_no_layer_is_counted_that_is_not_there(page, publish, tmp_path, layer_types, places):
+    (tmp_path / "config.json").write_text(json.dumps(tiny_fields(layer_types=layer_types)))
+    page.goto(publish(explore_costs(tmp_path)).as_uri())
+    _, overtaking, _ = page.evaluate(TABLES)
+    assert list(overtaking) == places
 
 
 def test_it_is_accessible_and_fits_a_phone(opened):

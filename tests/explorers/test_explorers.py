@@ -1,6 +1,6 @@
 """The byte, step and RoPE explorers on their pages, opened as files: they answer as Python does.
 
-The head explorer is in test_pages, the cost explorer in test_explorers_costs.
+The head explorer is in tests/book/test_pages.py, the cost explorer in test_cost_explorer.py.
 """
 
 import random

@@ -1,6 +1,7 @@
 from .counting import (
     ATTENTION,
     CONVENTIONS,
+    ENDLESS,
     LAYER_TYPES,
     LINEAR,
     Against,
@@ -17,6 +18,7 @@ from .roofline import Placement, Roofline, measure_roofline
 __all__ = [
     "ATTENTION",
     "CONVENTIONS",
+    "ENDLESS",
     "LAYER_TYPES",
     "LINEAR",
     "Against",

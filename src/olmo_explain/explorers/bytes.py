@@ -3,10 +3,9 @@
 import anywidget
 import traitlets
 
-from olmo_explain.checkpoint import Checkpoint, read_config
+from olmo_explain.checkpoint import Checkpoint, ModelLike, read_config
 from olmo_explain.errors import OutOfRange
-from olmo_explain.explorers.assets import script, style
-from olmo_explain.explorers.labels import label
+from olmo_explain.explorers.shared import label, script, style
 
 BYTES_PER_TENSOR = 2**15  # what of each tensor is saved into a page
 LAYER_PARTS = (
@@ -56,7 +55,7 @@ class ByteExplorer(anywidget.AnyWidget):
 
 
 def explore_bytes(
-    model: str = "tiny",
+    model: ModelLike = "tiny",
     tensors: list[str] | None = None,
     *,
     layer: int = 0,
@@ -75,7 +74,7 @@ def explore_bytes(
         layer = read_config(checkpoint.source).check_layer(layer)
         in_layer = [f"model.layers.{layer}.{part}.weight" for part in LAYER_PARTS]
         tensors = ["model.embed_tokens.weight", *in_layer]
-    return ByteExplorer(checkpoint, tensors, first_row, name=label(model))
+    return ByteExplorer(checkpoint, tensors, first_row, name=label(checkpoint.source.name))
 
 
 def _some_rows(checkpoint: Checkpoint, name: str, first_row: int) -> tuple[dict, bytes]:

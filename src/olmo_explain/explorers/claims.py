@@ -5,8 +5,8 @@ import re
 import anywidget
 import traitlets
 
-from olmo_explain.explorers.assets import script, style
-from olmo_explain.explorers.labels import label
+from olmo_explain.checkpoint import ModelLike
+from olmo_explain.explorers.shared import label, script, style
 from olmo_explain.report import VERDICTS, CheckedClaim, Report, remeasure
 from olmo_explain.words import text
 
@@ -62,7 +62,7 @@ class ClaimExplorer(anywidget.AnyWidget):
 
 
 def explore_claims(
-    report: Report | str = "olmo3-7b", *, verdict: str = ALL, search: str = ""
+    report: Report | ModelLike = "olmo3-7b", *, verdict: str = ALL, search: str = ""
 ) -> ClaimExplorer:
     """A table of all claims of the report, to filter and search. Works without a kernel.
 
@@ -72,7 +72,7 @@ def explore_claims(
     >>> [claim.id for claim in explorer.shown]
     ['calls.Olmo3RotaryEmbedding', 'calls.total']
     """
-    if isinstance(report, str):
+    if not isinstance(report, Report):
         report = remeasure(report)
     return ClaimExplorer(report, verdict=verdict, search=search)
 

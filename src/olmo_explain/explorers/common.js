@@ -83,13 +83,17 @@ function redrawOn(model, traits, draw) {
   };
 }
 
-/** A live region that speaks once the reader has paused. */
+/** A live region that speaks once the reader has paused. A problem can be seen, too. */
 function status() {
   const node = make("p", { className: "oe-status", role: "status" });
   let timer = 0;
-  node.say = (text) => {
+  node.say = (text, isProblem = false) => {
+    if (!isProblem) node.classList.remove("oe-problem");
     clearTimeout(timer);
-    timer = setTimeout(() => (node.textContent = text), 400);
+    timer = setTimeout(() => {
+      node.textContent = text;
+      node.classList.toggle("oe-problem", isProblem);
+    }, 400);
   };
   return node;
 }

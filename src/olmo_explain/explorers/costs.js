@@ -7,11 +7,12 @@ const PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj"];
 const LINEAR = [...PROJECTIONS, "gate_proj", "up_proj", "down_proj"];
 const CONVENTION = { full: "full square", causal: "causal", windowed: "windowed by layer type" };
 const STOPS_AN_OCTAVE = 8;
-const ENDLESS = 2n ** 40n; // positions; what has not overtaken by then never does
 
 const least = (a, b) => (a < b ? a : b);
 const add = (numbers) => numbers.reduce((sum, n) => sum + n, 0n);
 const ratio = (part, whole) => Number((part * 10n ** 9n) / whole) / 1e9;
+const thousandths = (n) =>
+  n.toLocaleString("en", { minimumFractionDigits: 3, maximumFractionDigits: 3 });
 const gib = (bytes) => `${(Number(bytes) / 2 ** 30).toLocaleString("en", { maximumSignificantDigits: 4 })} GiB`;
 
 // -- counting -------------------------------------------------------------------------------------
@@ -64,14 +65,15 @@ function against(c, [sliding, full], projections, at) {
   return [attention, (sliding + full) * newPositions(at) * weights];
 }
 
-/** The fewest positions at which attention takes as many MACs as these projections, or null. */
-function crossover(c, layers, projections, at) {
+/** The fewest positions at which attention takes as many MACs as these projections, or null: what
+ * has not overtaken at the longest never does. */
+function crossover(c, layers, projections, at, longest) {
   const overtaken = (seq) => {
     const [attention, linear] = against(c, layers, projections, { ...at, seq });
     return attention >= linear;
   };
-  if (!overtaken(ENDLESS)) return null;
-  let [low, high] = [0n, ENDLESS];
+  if (!overtaken(longest)) return null;
+  let [low, high] = [0n, longest];
   while (high - low > 1n) {
     const middle = (low + high) / 2n;
     if (overtaken(middle)) high = middle;
@@ -97,49 +99,67 @@ function cacheBytes(c, { seq, batch }, capped) {
 
 // -- showing --------------------------------------------------------------------------------------
 
-/** A field for a whole number; what is no such number, or out of range, changes nothing. */
-function numberInput(model, trait, max) {
-  const input = make("input", { type: "number", min: 1, max, step: 1, inputMode: "numeric" });
+/** A field for a whole number. What is none, or out of range, changes nothing: `problem()` says so. */
+function numberInput(model, trait, name, max, spoken) {
+  const input = make("input", { type: "number", min: 1, max, step: 1, required: true, inputMode: "numeric" });
   input.setAttribute("data-lm-suppress-shortcuts", "true");
+  const problem = () => (input.validity.valid ? "" : `${name}: give a whole number from 1 to ` +
+    `${count(max)}. What is shown is still for ${count(model.get(trait))}.`);
   input.addEventListener("input", () => {
-    if (input.validity.valid && input.value) choose(model, { [trait]: input.valueAsNumber });
+    spoken.say(problem(), !input.validity.valid);
+    if (input.validity.valid) choose(model, { [trait]: input.valueAsNumber });
   });
   const show = () => {
+    // Who is typing is not interrupted.
     if (document.activeElement !== input) input.value = model.get(trait);
   };
   input.addEventListener("blur", show);
-  return { input, show };
+  return { input, show, problem };
 }
 
-function batchControl(model) {
-  const { input, show } = numberInput(model, "batch", model.get("most"));
-  return { node: make("div", { className: "oe-control" }, labelled("Batch", input), input), show };
+function batchControl(model, spoken) {
+  const { input, ...field } = numberInput(model, "batch", "Batch", model.get("most"), spoken);
+  return { node: make("div", { className: "oe-control" }, labelled("Batch", input), input), ...field };
 }
 
-/** A slider in even steps of an octave, and beside it the exact number. */
-function positionsControl(model) {
-  const longest = model.get("longest");
+/** Where a slider stops: in even steps of an octave, at whole numbers, up to `longest`. */
+function stopsTo(longest) {
   const steps = Array.from({ length: 1 + STOPS_AN_OCTAVE * Math.ceil(Math.log2(longest)) },
     (_, i) => Math.min(Math.round(2 ** (i / STOPS_AN_OCTAVE)), longest));
-  const stops = [...new Set(steps)];
-  const range = make("input", { type: "range", min: 0, max: stops.length - 1, step: 1 });
-  range.setAttribute("data-lm-suppress-shortcuts", "true");
-  range.addEventListener("input", () => choose(model, { seq: stops[range.valueAsNumber] }));
-  const exactly = numberInput(model, "seq", longest);
-  exactly.input.ariaLabel = "Positions, exactly";
-  const node = make("div", { className: "oe-control oe-costs-positions" },
-    labelled("Positions", range), range, exactly.input);
-  const show = () => {
-    const seq = model.get("seq");
-    const above = stops.findIndex((stop) => stop >= seq);
-    range.value = above > 0 && seq - stops[above - 1] < stops[above] - seq ? above - 1 : above;
-    range.setAttribute("aria-valuetext", `${count(seq)} positions`);
-    exactly.show();
-  };
-  return { node, show };
+  return [...new Set(steps)];
 }
 
-const cell = (text) => make("td", { className: "oe-number" }, text);
+/** A slider over the positions that the model is made for, and beside it any exact number. */
+function positionsControl(model, spoken) {
+  const longest = model.get("longest");
+  const range = make("input", { type: "range", min: 0, step: 1 });
+  range.setAttribute("data-lm-suppress-shortcuts", "true");
+  let stops = [];
+  range.addEventListener("input", () => choose(model, { seq: stops[range.valueAsNumber] }));
+  const { input, problem, show: showExactly } = numberInput(model, "seq", "Positions", longest, spoken);
+  input.ariaLabel = "Positions, exactly";
+  const node = make("div", { className: "oe-control oe-costs-positions" },
+    labelled("Positions", range), range, input);
+  const show = () => {
+    const seq = model.get("seq");
+    stops = stopsTo(Math.min(madeFor(model), longest));
+    const within = Math.min(seq, stops.at(-1));
+    const above = stops.findIndex((stop) => stop >= within);
+    const isNearer = above > 0 && within - stops[above - 1] < stops[above] - within;
+    Object.assign(range, { max: stops.length - 1, value: isNearer ? above - 1 : above });
+    range.setAttribute("aria-valuetext", `${count(seq)} positions`);
+    showExactly();
+  };
+  return { node, show, problem };
+}
+
+/** How many positions the chosen model was made for. */
+const madeFor = (model) => model.get("sizes")[model.get("model")].max_position_embeddings;
+
+/** A number that may go on below, after a comma: one too long for a line. */
+const breakable = (text) => text.split(",").flatMap((part, at) => (at ? [",", make("wbr"), part] : [part]));
+const cell = (text, line = 25) => (text.length <= line ? make("td", { className: "oe-number" }, text)
+  : make("td", { className: "oe-number oe-costs-long" }, ...breakable(text)));
 const columns = (names) => make("thead", {}, make("tr", {}, ...names.map((name, i) =>
   make("th", { scope: "col", className: i ? "oe-number" : "" }, name))));
 const row = (name, ...cells) => make("tr", {}, make("th", { scope: "row" }, name), ...cells);
@@ -155,7 +175,7 @@ function barsPanel() {
   const show = (model, counted, factor) => {
     const all = add(counted.map(([, macs]) => macs));
     const most = counted.reduce((top, [, macs]) => (macs > top ? macs : top), 0n);
-    title.textContent = `${count(all * factor)} ${model.get("unit")}`;
+    title.replaceChildren(...breakable(`${count(all * factor)} ${model.get("unit")}`));
     unit.textContent = model.get("unit");
     body.replaceChildren(...counted.map(([name, macs]) => row(name,
       cell(count(macs * factor)), cell(`${(100 * ratio(macs, all)).toFixed(1)} %`),
@@ -174,16 +194,18 @@ function crossoverPanel() {
   const head = columns(["in", "× q,\u00a0k,\u00a0v,\u00a0o", "overtakes at", "× all Linear", "overtakes at"]);
   const node = make("section", {}, make("h3", {}, "Where attention overtakes"),
     make("table", {}, caption, head, body), note);
-  const show = (c, at) => {
-    const places = [["a sliding layer", [1n, 0n]], ["a full layer", [0n, 1n]],
-      ["the model", [c.sliding_layers, c.full_layers]]];
-    const shown = places.filter(([name]) => c.sliding_layers || !name.includes("sliding"));
+  const show = (c, at, longest) => {
+    const places = [
+      c.sliding_layers && ["a sliding layer", [1n, 0n]],
+      c.full_layers && ["a full layer", [0n, 1n]],
+      ["the model", [c.sliding_layers, c.full_layers]],
+    ];
     caption.textContent = "Scores and apply, as a multiple of the projections";
-    body.replaceChildren(...shown.map(([name, layers]) => row(name,
+    body.replaceChildren(...places.filter(Boolean).map(([name, layers]) => row(name,
       ...[PROJECTIONS, LINEAR].flatMap((projections) => {
         const [attention, linear] = against(c, layers, projections, at);
-        const from = crossover(c, layers, projections, at);
-        return [cell(ratio(attention, linear).toFixed(3)), cell(from === null ? "never" : count(from))];
+        const from = crossover(c, layers, projections, at, longest);
+        return [cell(thousandths(ratio(attention, linear)), 12), cell(from === null ? "never" : count(from), 12)];
       }))));
     note.textContent = `Counted ${CONVENTION[at.convention]}; positions beyond ` +
       `${count(c.max_position_embeddings)} are more than the model takes.`;
@@ -210,22 +232,22 @@ function memoryPanel() {
 function render({ model, el }) {
   const sizes = model.get("sizes");
   const choices = (names) => names.map((name) => [name, name]);
+  const spoken = status();
   const controls = [
-    positionsControl(model),
+    positionsControl(model, spoken),
     menu(model, "model", { label: "Model", options: choices(Object.keys(sizes)) }),
     menu(model, "convention", { label: "Attention", options: Object.entries(CONVENTION) }),
     menu(model, "phase", { label: "Phase", options: [
       ["prefill", "prefill: all positions"], ["decode", "decode: one new position"]] }),
-    batchControl(model),
+    batchControl(model, spoken),
     menu(model, "unit", { label: "Count", options: choices(["MACs", "FLOPs"]) }),
   ];
-  const [bars, crossovers, memory, spoken] =
-    [barsPanel(), crossoverPanel(), memoryPanel(), status()];
+  const [bars, crossovers, memory] = [barsPanel(), crossoverPanel(), memoryPanel()];
   const says = make("p", { className: "oe-note" });
   el.append(make("section", { className: "oe oe-costs", ariaLabel: "Cost explorer" }, says,
     make("div", { className: "oe-controls" }, ...controls.map((control) => control.node)),
-    make("div", { className: "oe-costs-panels" }, bars.node,
-      make("div", {}, crossovers.node, memory.node)), spoken));
+    spoken, make("div", { className: "oe-costs-panels" }, bars.node,
+      make("div", {}, crossovers.node, memory.node))));
 
   return redrawOn(model, STATE, () => {
     const c = exact(sizes[model.get("model")]);
@@ -237,15 +259,16 @@ function render({ model, el }) {
     const counted = operations(c, at);
     for (const control of controls) control.show();
     bars.show(model, counted, factor);
-    crossovers.show(c, at);
+    crossovers.show(c, at, BigInt(model.get("longest")));
     memory.show(c, at);
     const all = add(counted.map(([, macs]) => macs));
     const attention = add(counted.filter(([name]) => ATTENTION.includes(name)).map(([, n]) => n));
     says.textContent = `Model: ${model.get("model")}, config only. ` +
       (at.decode ? `One new position after ${count(at.seq - 1n)}` : `${count(at.seq)} positions at once`) +
       `, ${count(at.batch)} ${at.batch === 1n ? "sequence" : "sequences"}.`;
-    spoken.say(`${count(all * factor)} ${model.get("unit")}; attention takes ` +
-      `${(100 * ratio(attention, all)).toFixed(1)} percent, ${CONVENTION[at.convention]}.`);
+    const problem = controls.map((control) => control.problem?.()).find(Boolean);
+    spoken.say(problem ?? `${count(all * factor)} ${model.get("unit")}; attention takes ` +
+      `${(100 * ratio(attention, all)).toFixed(1)} percent, ${CONVENTION[at.convention]}.`, Boolean(problem));
   });
 }
 

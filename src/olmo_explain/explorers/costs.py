@@ -3,11 +3,18 @@
 import anywidget
 import traitlets
 
-from olmo_explain.checkpoint import BYTES_PER_PARAMETER, PRESETS, OlmoConfig, read_config
-from olmo_explain.costs import CONVENTIONS, Costs, count_costs
-from olmo_explain.explorers.assets import script, style
+from olmo_explain.checkpoint import (
+    BYTES_PER_PARAMETER,
+    PRESETS,
+    ModelLike,
+    OlmoConfig,
+    read_config,
+    resolve,
+)
+from olmo_explain.costs import CONVENTIONS, ENDLESS, Costs, count_costs
+from olmo_explain.explorers.shared import script, style
 
-LONGEST, MOST = 65_536, 1024
+MOST = 1024
 PHASES, UNITS = ("prefill", "decode"), ("MACs", "FLOPs")
 
 
@@ -22,13 +29,13 @@ class CostExplorer(anywidget.AnyWidget):
     _css = style("costs")
 
     model = traitlets.Unicode().tag(sync=True)
-    seq = traitlets.Int(min=1, max=LONGEST).tag(sync=True)
+    seq = traitlets.Int(min=1, max=ENDLESS).tag(sync=True)
     batch = traitlets.Int(1, min=1, max=MOST).tag(sync=True)
     convention = traitlets.Enum(CONVENTIONS, "windowed").tag(sync=True)
     phase = traitlets.Enum(PHASES, PHASES[0]).tag(sync=True)
     unit = traitlets.Enum(UNITS, UNITS[0]).tag(sync=True)
 
-    longest = traitlets.Int(LONGEST).tag(sync=True)
+    longest = traitlets.Int(ENDLESS).tag(sync=True)
     most = traitlets.Int(MOST).tag(sync=True)
     sizes = traitlets.Dict(help="by model, the fields that costs follow from").tag(sync=True)
 
@@ -52,7 +59,11 @@ class CostExplorer(anywidget.AnyWidget):
 
 
 def explore_costs(
-    model: str = "olmo3-7b", *, seq: int = 4096, batch: int = 1, convention: str = "windowed"
+    model: ModelLike = "olmo3-7b",
+    *,
+    seq: int = 4096,
+    batch: int = 1,
+    convention: str = "windowed",
 ) -> CostExplorer:
     """A widget that counts a forward pass. Needs config.json only; works without a kernel.
 
@@ -60,8 +71,10 @@ def explore_costs(
     >>> explorer.costs.attention[explorer.convention]
     191993834962944
     """
-    configs = {name: read_config(name) for name in dict.fromkeys((*PRESETS, model))}
-    return CostExplorer(configs, model=model, seq=seq, batch=batch, convention=convention)
+    source = resolve(model)
+    configs = {name: read_config(name) for name in PRESETS}
+    configs[source.name] = read_config(source)
+    return CostExplorer(configs, model=source.name, seq=seq, batch=batch, convention=convention)
 
 
 def _sizes(config: OlmoConfig) -> dict:

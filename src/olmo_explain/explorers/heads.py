@@ -1,12 +1,22 @@
 """One head at a time: the norms of its four slices, and what it attends to on a prompt."""
 
+from collections.abc import Sequence
+
 import anywidget
 import numpy as np
 import traitlets
 
-from olmo_explain.checkpoint import PROJECTIONS, OlmoConfig, head_norms, initial_norm, read_config
-from olmo_explain.explorers.assets import script, style
-from olmo_explain.explorers.labels import label
+from olmo_explain.checkpoint import (
+    PROJECTIONS,
+    ModelLike,
+    OlmoConfig,
+    Source,
+    head_norms,
+    initial_norm,
+    read_config,
+    resolve,
+)
+from olmo_explain.explorers.shared import label, load_for, script, style
 
 DEFAULT_PROMPT = (
     "ROMEO: My love is as deep as the sea, and the sea is wide.\n"
@@ -72,37 +82,45 @@ class HeadExplorer(anywidget.AnyWidget):
 
 
 def explore_heads(
-    model: str = "tiny",
-    prompt: str | None = DEFAULT_PROMPT,
+    model: ModelLike = "tiny",
+    prompt: str | Sequence[int] | None = DEFAULT_PROMPT,
     *,
     layer: int | None = None,
     head: int = 0,
 ) -> HeadExplorer:
     """A widget that chooses a layer and a head of MODEL. In a published page it needs no kernel.
 
-    With `prompt=None` it shows norms only, and reads only the attention weights of the checkpoint:
-    the model need not fit into memory. `layer`: the last full-attention layer when not given.
+    `prompt`: a text or token ids. With `prompt=None` it shows norms only, and reads only the
+    attention weights of the checkpoint: the model need not fit into memory, nor be on this machine.
+    `layer`: when not given the last full-attention layer, or the last of all where none is full.
 
     >>> chosen = explore_heads("tiny", layer=7, head=2)
     >>> chosen.layer, chosen.head
     (7, 2)
     """
-    config = read_config(model)
-    layer = config.full_attention_layers[-1] if layer is None else config.check_layer(layer)
-    state = {"layer": layer, "head": config.check_head(head), "name": label(model)}
+    source = resolve(model)
+    config = read_config(source)
+    if layer is None:
+        layer = (config.full_attention_layers or [config.num_hidden_layers - 1])[-1]
+    state = {
+        "layer": config.check_layer(layer),
+        "head": config.check_head(head),
+        "name": label(source.name),
+    }
     if prompt is not None:
-        state |= _attention(model, prompt)
-    return HeadExplorer(config, head_norms(model), **state)
+        state |= _attention(source, prompt)
+    # Norms come last: what loading has fetched from the hub is then read from the cache.
+    return HeadExplorer(config, head_norms(source), **state)
 
 
-def _attention(model: str, prompt: str) -> dict:
-    from olmo_explain.running import attention_patterns, load, prompt_ids
+def _attention(source: Source, prompt: str | Sequence[int]) -> dict:
+    from olmo_explain.running import attention_patterns
 
-    loaded, tokenizer = load(model, "float32")
-    ids = prompt_ids(loaded, tokenizer, prompt)
-    patterns = attention_patterns(loaded, ids)[:, 0].numpy()  # (L, H, T, T)
+    instead = "prompt=None shows norms alone"
+    model, ids, tokens = load_for(source, "float32", prompt, instead=instead)
+    patterns = attention_patterns(model, ids)[:, 0].numpy()  # (L, H, T, T)
     return {
-        "tokens": [tokenizer.decode([i]) for i in ids[0].tolist()],
+        "tokens": tokens,
         "patterns": np.rint(patterns * PATTERN_SCALE).astype("<u2").tobytes(),
         "query": ids.shape[1] - 1,
     }

@@ -3,9 +3,9 @@
 import anywidget
 import traitlets
 
-from olmo_explain.checkpoint import Rope, read_config
+from olmo_explain.checkpoint import ModelLike, Rope, read_config, resolve
 from olmo_explain.errors import UsageError
-from olmo_explain.explorers.assets import script, style
+from olmo_explain.explorers.shared import script, style
 
 REGIMES = ("per-layer", "yarn-everywhere", "yarn-lost")
 
@@ -38,7 +38,9 @@ class RopeExplorer(anywidget.AnyWidget):
         return rope if scaled else Rope("default", rope.rope_theta)
 
 
-def explore_rope(model: str = "olmo3-7b", *, pair: int = 24, position: int = 1000) -> RopeExplorer:
+def explore_rope(
+    model: ModelLike = "olmo3-7b", *, pair: int = 24, position: int = 1000
+) -> RopeExplorer:
     """A widget that turns one pair of a head. Needs config.json only; works without a kernel.
 
     >>> explorer = explore_rope("olmo3-7b")
@@ -46,14 +48,15 @@ def explore_rope(model: str = "olmo3-7b", *, pair: int = 24, position: int = 100
     >>> explorer.layer_type, explorer.applied.attention_factor
     ('sliding_attention', 1.2079441541679836)
     """
-    config = read_config(model)
+    source = resolve(model)
+    config = read_config(source)
     yarn = config.rope["full_attention"]
     if yarn.rope_type != "yarn":
-        raise UsageError(f"{model} scales no layer with YaRN", "Choose an OLMo 3")
+        raise UsageError(f"{source.name} scales no layer with YaRN", "Choose an OLMo 3")
     return RopeExplorer(
         pair=max(0, min(pair, config.head_dim // 2 - 1)),
         position=max(0, min(position, config.max_position_embeddings - 1)),
-        name=f"{model}, config only",
+        name=f"{source.name}, config only",
         head_dim=config.head_dim,
         max_position=config.max_position_embeddings - 1,
         yarn={

@@ -13,6 +13,14 @@ const isKeyed = (about) => about.axes.at(-1) === "T";
 
 const size = (shape) => shape.map(count).join(" × ");
 
+/** How far a value is from the real module's. A distance of 0 alone does not make them equal. */
+function distance(equal, difference) {
+  if (equal) return "0: every bit is equal";
+  if (difference === null) return "none to measure: differs by a NaN, an infinity or its shape";
+  return difference ? `differs by up to ${difference}`
+    : "0, yet not every bit is equal: differs by the sign of a zero or by its dtype";
+}
+
 function aboutPanel() {
   const title = make("h3");
   const cells = {};
@@ -21,15 +29,14 @@ function aboutPanel() {
     cells[name] = make("td");
     body.append(make("tr", {}, make("th", { scope: "row" }, name), cells[name]));
   }
-  const show = (about, difference) => {
+  const show = (about, equal, difference) => {
     title.textContent = `Step ${about.step} of 15: ${about.name}`;
     cells.formula.textContent = about.formula;
     cells.shape.textContent = `${about.axes.join(" × ")} = ${size(about.shape)}`;
     cells["reads weight"].textContent = about.weight
       ? `${about.weight}, ${size(about.weightShape)}` : "none";
     cells["weight bytes"].textContent = count(about.weightBytes);
-    cells["max |Δ| to the real module"].textContent =
-      difference === 0 ? "0: every bit is equal" : String(difference);
+    cells["max |Δ| to the real module"].textContent = distance(equal, difference);
   };
   return { node: make("section", {}, title, make("table", {}, body)), show };
 }
@@ -142,7 +149,8 @@ function render({ model, el }) {
     const cell = model.get("token") * columns + place.number;
     chosen.value = !hidden(cell) ? String(values[cell])
       : step.name === "pattern" ? `${values[cell]}, hidden` : "hidden";
-    about.show(step, model.get("differences")[model.get("layer")][model.get("at")]);
+    const result = (trait) => model.get(trait)[model.get("layer")][model.get("at")];
+    about.show(step, result("equal"), result("differences"));
     picture.show(step, `${model.get("layer")}.${step.name}.${place.head}`, values, hidden);
     const [row, column] = isKeyed(step) ? ["query", "key"] : ["token", "number"];
     const where = isKeyed(step) ? named(place.number) : place.number;

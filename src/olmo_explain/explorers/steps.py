@@ -1,16 +1,16 @@
 """The fifteen steps of a layer: what each computes, from which weight, and whether it is proven."""
 
+from collections.abc import Sequence
+
 import anywidget
 import torch
 import traitlets
 
 from olmo_explain.by_hand import STEPS, Activations, run_by_hand
-from olmo_explain.checkpoint import config_of
+from olmo_explain.checkpoint import ModelLike, read_config, resolve
 from olmo_explain.errors import UsageError
-from olmo_explain.explorers.assets import script, style
-from olmo_explain.explorers.labels import label
+from olmo_explain.explorers.shared import label, load_for, script, style
 from olmo_explain.proof import verify
-from olmo_explain.running import load, prompt_ids
 
 DEFAULT_PROMPT = "To be, or not"
 
@@ -64,7 +64,13 @@ class StepExplorer(anywidget.AnyWidget):
     tokens = traitlets.List(traitlets.Unicode()).tag(sync=True)
     steps = traitlets.List(traitlets.Dict(), help="about each value, and where in a layer's data")
     steps.tag(sync=True)
-    differences = traitlets.List(help="[layer][value]: max |Δ| from the real module").tag(sync=True)
+    equal = traitlets.List(
+        traitlets.List(traitlets.Bool()), help="[layer][value]: the real module's, bit for bit"
+    ).tag(sync=True)
+    differences = traitlets.List(
+        traitlets.List(traitlets.Float(allow_none=True)),
+        help="[layer][value]: max |Δ| from the real module; None for a NaN or an infinite one",
+    ).tag(sync=True)
     data = traitlets.Bytes(help="bfloat16, all values of layer 0, then of layer 1, …").tag(
         sync=True
     )
@@ -86,37 +92,42 @@ class StepExplorer(anywidget.AnyWidget):
 
 
 def explore_steps(
-    model: str = "tiny", prompt: str = DEFAULT_PROMPT, *, layer: int = 0, step: str = "resid_pre"
+    model: ModelLike = "tiny",
+    prompt: str | Sequence[int] = DEFAULT_PROMPT,
+    *,
+    layer: int = 0,
+    step: str = "resid_pre",
 ) -> StepExplorer:
     """A widget that walks through a layer, computed by hand in bfloat16 beside the real module.
 
-    It saves every value of every layer into the page: meant for a small model and a short prompt.
+    It saves every value of every layer into the page: meant for a small model and a short prompt,
+    a text or token ids.
 
-    >>> explore_steps("tiny", layer=3, step="pattern").differences[3][14]
-    0.0
+    >>> explorer = explore_steps("tiny", layer=3, step="pattern")
+    >>> explorer.equal[explorer.layer][explorer.at]
+    True
     """
     if step not in STEPS:
         raise UsageError(f"There is no value {step!r}", f"Choose one of {', '.join(STEPS)}")
-    loaded, tokenizer = load(model, "bfloat16")
-    config_of(loaded).check_layer(layer)
-    ids = prompt_ids(loaded, tokenizer, prompt)
-    values, checked = run_by_hand(loaded, ids), verify(loaded, ids)
-    layers = loaded.config.num_hidden_layers
-    differences = [[0.0] * len(STEPS) for _ in range(layers)]
-    for result in checked.steps:
-        if result.layer is not None:
-            differences[result.layer][list(STEPS).index(result.name)] = result.max_abs_diff
+    source = resolve(model)
+    config = read_config(source)
+    config.check_layer(layer)
+    loaded, ids, tokens = load_for(source, "bfloat16", prompt)
+    values = run_by_hand(loaded, ids)
+    checked = {(result.layer, result.name): result for result in verify(loaded, ids).steps}
+    results = [[checked[at, name] for name in STEPS] for at in range(config.num_hidden_layers)]
     return StepExplorer(
         values,
-        layers,
+        config.num_hidden_layers,
         layer=layer,
         at=list(STEPS).index(step),
-        name=label(model),
-        layer_types=list(loaded.config.layer_types),
-        sliding_window=loaded.config.sliding_window or 0,
-        tokens=[tokenizer.decode([i]) for i in ids[0].tolist()],
+        name=label(source.name),
+        layer_types=list(config.layer_types),
+        sliding_window=config.sliding_window or 0,
+        tokens=tokens,
         steps=_about_steps(loaded, values),
-        differences=differences,
+        equal=[[result.equal for result in row] for row in results],
+        differences=[[result.max_abs_diff for result in row] for row in results],
     )
 
 
@@ -126,7 +137,7 @@ def _about_steps(model: torch.nn.Module, values: Activations) -> list[dict]:
         formula, axes, weight = ABOUT[name]
         tensor = values[0, name]
         matrices = _matrices(name, tensor)
-        parameter = weight and model.get_parameter(f"model.layers.0.{weight}.weight")
+        parameter = model.get_parameter(f"model.layers.0.{weight}.weight") if weight else None
         about.append(
             {
                 "name": name,
@@ -137,8 +148,8 @@ def _about_steps(model: torch.nn.Module, values: Activations) -> list[dict]:
                 "matrices": list(matrices.shape),
                 "at": at,
                 "weight": weight and f"{weight}.weight",
-                "weightShape": list(parameter.shape) if weight else [],
-                "weightBytes": parameter.numel() * parameter.itemsize if weight else 0,
+                "weightShape": [] if parameter is None else list(parameter.shape),
+                "weightBytes": 0 if parameter is None else parameter.nbytes,
             }
         )
         at += matrices.numel()

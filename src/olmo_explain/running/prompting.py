@@ -63,11 +63,17 @@ def prompt_ids(
             )
         prompt = tokenizer(prompt)["input_ids"]
     if prompt is None:
-        prompt = range(min(default.length, longest) if length is None else length)
-        prompt = [number % model.config.vocab_size for number in prompt]
-    if len(prompt) > longest:
+        positions = min(default.length, longest) if length is None else length
+        _check_length(positions, longest)
+        prompt = [number % model.config.vocab_size for number in range(positions)]
+    ids = as_ids(prompt, model.config.vocab_size, model.device)
+    _check_length(ids.shape[1], longest)
+    return ids
+
+
+def _check_length(positions: int, longest: int) -> None:
+    if positions > longest:
         raise OutOfRange(
-            f"A prompt of {len(prompt):,} tokens is longer than the model takes",
+            f"A prompt of {positions:,} tokens is longer than the model takes",
             f"Give up to {longest:,}",
         )
-    return as_ids(list(prompt), model.config.vocab_size, model.device)

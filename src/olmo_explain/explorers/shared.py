@@ -1,0 +1,65 @@
+"""What explorers share: their front-end files, the name of a model, and running it on a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from olmo_explain.checkpoint import Checkpoint, Source
+from olmo_explain.errors import UsageError
+
+if TYPE_CHECKING:  # explorers that read only config.json or weights do not wait for torch
+    from jaxtyping import Int
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+
+def script(name: str) -> str:
+    """The ES module of one explorer, to save into a page: what all share, then its own."""
+    return _text("common.js") + "\n" + _text(f"{name}.js")
+
+
+def style(name: str) -> str:
+    """The style sheet of one explorer: what all share, then its own."""
+    return _text("common.css") + "\n" + _text(f"{name}.css")
+
+
+def _text(filename: str) -> str:
+    return (files("olmo_explain.explorers") / filename).read_text(encoding="utf-8")
+
+
+def label(name: str) -> str:
+    """The name of a source as an explorer shows it, and of `tiny` also what it is.
+
+    Saved into a page for everyone to read: give `source.name`, in which a URL has no password.
+    """
+    return "tiny (trained, bundled)" if name == "tiny" else name
+
+
+def load_for(
+    source: Source, dtype: str, prompt: str | Sequence[int], instead: str = ""
+) -> tuple[PreTrainedModel, Int[Tensor, "1 pos"], list[str]]:
+    """A model with its weights, the ids of a prompt, and its tokens as text.
+
+    Tokens of a model without a tokenizer are shown by their ids. Raises UsageError, in the words of
+    somebody who writes Python, where there is nothing to run or the prompt cannot be read;
+    `instead` says what else the explorer offers.
+    """
+    from olmo_explain.running import load, prompt_ids
+
+    Checkpoint(source)  # a config that comes without weights says so here
+    model, tokenizer = load(source, dtype)
+    if model.device.type == "meta":
+        raise UsageError(
+            f"{source.name} is read by byte ranges, never whole, so it cannot run",
+            f"Name a directory or a hub id. {instead}",
+        )
+    if tokenizer is None and isinstance(prompt, str):
+        raise UsageError(
+            f"{source.name} comes without a tokenizer, so it cannot read a text",
+            f"Give token ids, as prompt=[5, 6, 7]. {instead}",
+        )
+    ids = prompt_ids(model, tokenizer, prompt)
+    decode = str if tokenizer is None else lambda token: tokenizer.decode([token])
+    return model, ids, [decode(token) for token in ids[0].tolist()]
