@@ -1,7 +1,7 @@
 """The API page: every name behind the package's door, from the docstrings.
 
-`olmo_explain/__init__.pyi` is the list of these names and of the modules that give them. In
-book/api.md a line `<!-- door -->` becomes one section a module: its docstring's first paragraph,
+`olmo_explain/__init__.pyi` is the list of these names and of the rooms that give them. In
+book/api.md a line `<!-- door -->` becomes one section a room: its docstring's first paragraph,
 its functions and classes, and the classes that these answer with. A name that the door learns is on
 the page with the next build. Signatures are copied from the source, so that a shape reads as it was
 written: autodoc would print what jaxtyping makes of it.
@@ -27,8 +27,8 @@ PARAMETERS = re.compile(r'<dl>\s*(<dd><em class="sig-param.*?</dd>)\s*</dl>', re
 DESCRIPTION = re.compile("<(/?)dd>")
 
 
-def names_by_module() -> dict[str, list[str]]:
-    """What each module gives to the door, from the stub."""
+def names_by_room() -> dict[str, list[str]]:
+    """What each room gives to the door, from the stub."""
     stub = Path(olmo_explain.__file__).with_suffix(".pyi").read_text(encoding="utf-8")
     imports = [node for node in ast.parse(stub).body if isinstance(node, ast.ImportFrom)]
     return {node.module: [alias.name for alias in node.names] for node in imports}
@@ -37,8 +37,8 @@ def names_by_module() -> dict[str, list[str]]:
 def write_sections(app: Sphinx, docname: str, source: list[str]) -> None:
     if MARK in source[0]:
         shown: set[type] = set()
-        modules = names_by_module().items()
-        sections = [_section(module, names, shown) for module, names in modules]
+        rooms = names_by_room().items()
+        sections = [_section(room, names, shown) for room, names in rooms]
         source[0] = source[0].replace(MARK, "\n\n".join([_overview(), *sections]))
 
 
@@ -47,11 +47,11 @@ def _overview() -> str:
     return _rst(f".. currentmodule:: {PACKAGE}\n\n.. autosummary::\n   :nosignatures:\n\n{names}")
 
 
-def _section(module_name: str, names: list[str], shown: set[type]) -> str:
-    """What the door has from one module, then the classes that these answer with."""
-    module = importlib.import_module(f"{PACKAGE}.{module_name}")
-    about = inspect.getdoc(module).split("\n\n")[0].replace("\n", " ")
-    things = {name: getattr(module, name) for name in names}
+def _section(room_name: str, names: list[str], shown: set[type]) -> str:
+    """What the door has from one room, then the classes that these answer with."""
+    room = importlib.import_module(f"{PACKAGE}.{room_name}")
+    about = inspect.getdoc(room).split("\n\n")[0].replace("\n", " ")
+    things = {name: getattr(room, name) for name in names}
     shown.update(thing for thing in things.values() if inspect.isclass(thing))
     entries = [_entry(f"{PACKAGE}.{name}", thing) for name, thing in things.items()]
     waiting = list(things.values())
@@ -61,7 +61,7 @@ def _section(module_name: str, names: list[str], shown: set[type]) -> str:
                 shown.add(named)
                 waiting.append(named)
                 entries.append(_entry(f"{named.__module__}.{named.__name__}", named))
-    return f"## {module_name}\n\n{about}\n\n" + _rst("\n\n".join(entries))
+    return f"## {room_name}\n\n{about}\n\n" + _rst("\n\n".join(entries))
 
 
 def _entry(name: str, thing: object) -> str:
@@ -81,7 +81,8 @@ def _classes_named_by(thing: object) -> Iterator[type]:
     home = vars(inspect.getmodule(thing))
     for name in (n for a in said if a for n in ast.walk(a) if isinstance(n, ast.Name)):
         named = home.get(name.id)
-        if inspect.isclass(named) and named.__module__.split(".")[0] == PACKAGE:
+        is_ours = inspect.isclass(named) and named.__module__.split(".")[0] == PACKAGE
+        if is_ours and not name.id.startswith("_"):
             yield named
 
 
