@@ -14,7 +14,7 @@ help:
 	@echo "make lint    style, types and spelling"
 	@echo "make lab     open the notebooks in JupyterLab"
 	@echo "make offline one zip for a room without a network: book, notebooks, packages"
-	@echo "make matrix  verify OLMo 3 on five releases of transformers"
+	@echo "make matrix  verify OLMo 3 on five releases of transformers, and beside OLMo-core"
 	@echo "make bench   measure what README and book say about speed (make bench-peers first, once)"
 	@echo "make clean   remove what the others made"
 

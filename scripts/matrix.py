@@ -1,9 +1,12 @@
-"""Verifies OLMo 3 on five releases of transformers: the two that were right before and after, and
-those between that scaled every layer's RoPE.
+"""Verifies OLMo 3 on five releases of transformers, then on OLMo-core, AI2's own code.
+
+Releases 5.0 to 5.12 scale every layer's RoPE. Newer ones apply the rope_theta of a config.json in
+the old form, as 4.57 and OLMo-core write it, in full-attention layers only.
 
 Each release is installed into a directory of its own under build/matrix and put in front of this
 environment's packages; torch and olmo_explain are this environment's. About 120 MB a release, from
-the package index that pip is set up with. Exits with 1 when a release does not do what is expected.
+the package index that pip is set up with. `scripts/olmo_core.py` does the last part. Exits with 1
+when one of them does not do what is expected.
 """
 
 import json
@@ -11,31 +14,35 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from olmo_explain.checkpoint import preset
+
 ROOT = Path(__file__).resolve().parents[1]
 PLACE = ROOT / "build" / "matrix"
 DTYPES = ("float32", "bfloat16")
-EXPECTED = {
-    "4.57.6": "per-layer",
-    "5.0.0": "yarn-everywhere",
-    "5.12.1": "yarn-everywhere",
-    "5.13.0": "per-layer",
-    "newest": "per-layer",
-}
 SAVED_BY, SAVED = "5.12.1", PLACE / "saved by 5.12.1"
+OLD_FORM = PLACE / "old form"
+EXPECTED = {
+    "4.57.6": {"tiny": "per-layer", OLD_FORM: "per-layer"},
+    "5.0.0": {"tiny": "yarn-everywhere"},
+    "5.12.1": {"tiny": "yarn-everywhere"},
+    "5.13.0": {"tiny": "per-layer", OLD_FORM: "theta-lost"},
+    "newest": {"tiny": "per-layer", OLD_FORM: "theta-lost", SAVED: "yarn-lost"},
+}
+"""By release and model, the regime that `olmo-explain verify` has to find."""
 
 
 @dataclass(frozen=True)
 class Row:
     """What one release did with one model."""
 
-    release: str
     model: str
     expected: str
     measured: dict[str, Any]
@@ -57,15 +64,15 @@ class Row:
 
 def main() -> None:
     console, rows = Console(), []
-    console.width = max(console.width, 125)  # the table's, also where the output is a file
-    for release, expected in EXPECTED.items():
+    console.width = max(console.width, 145)  # the table's, also where the output is a file
+    write_old_form()
+    for release, models in EXPECTED.items():
         with console.status(f"transformers {release}"):
             packages = install(release)
-            rows.append(examine(release, packages, "tiny", expected))
             if release == SAVED_BY:
                 python(packages, "--save", check=True)
-    with console.status("a model saved by 5.12.1, loaded by the newest"):
-        rows.append(examine("newest", PLACE / "newest", str(SAVED), "yarn-lost"))
+            for model, expected in models.items():
+                rows.append(examine(packages, str(model), expected))
     console.print(table(rows))
     for row in rows:
         for dtype, verdict in row.verdicts.items():
@@ -73,7 +80,16 @@ def main() -> None:
                 console.print(
                     f"{row.measured['transformers']}, {row.model}, {dtype}: {verdict['first']}"
                 )
-    sys.exit(0 if all(row.ok for row in rows) else 1)
+    authority = subprocess.run([sys.executable, ROOT / "scripts" / "olmo_core.py"])
+    sys.exit(0 if all(row.ok for row in rows) and authority.returncode == 0 else 1)
+
+
+def write_old_form() -> None:
+    """tiny with a config.json that says rope_theta and rope_scaling, and no rope_parameters."""
+    shutil.copytree(preset("tiny").directory, OLD_FORM, dirs_exist_ok=True)
+    fields = json.loads((OLD_FORM / "config.json").read_text())
+    del fields["rope_parameters"]
+    (OLD_FORM / "config.json").write_text(json.dumps(fields, indent=2))
 
 
 def install(release: str) -> Path:
@@ -92,13 +108,13 @@ def install(release: str) -> Path:
     return packages
 
 
-def examine(release: str, packages: Path, model: str, expected: str) -> Row:
+def examine(packages: Path, model: str, expected: str) -> Row:
     measured = json.loads(python(packages, "--measure", model, check=True).stdout)
     verdicts = {}
     for dtype in DTYPES:
         ran = python(packages, "-m", "olmo_explain", "verify", model, "--dtype", dtype, "--json")
         if ran.returncode not in (0, 1) or not ran.stdout:
-            sys.exit(f"transformers {release} could not verify {model}:\n{ran.stderr}")
+            sys.exit(f"transformers {packages.name} could not verify {model}:\n{ran.stderr}")
         found = json.loads(ran.stdout)
         first = found["first_difference"]
         verdicts[dtype] = {
@@ -109,9 +125,13 @@ def examine(release: str, packages: Path, model: str, expected: str) -> Row:
             "first": first
             and f"layer {first['layer']}, step {first['step']}, {first['name']}: {found['cause']}",
         }
+    return Row(Path(model).name, expected, measured, verdicts, calls_of_7b(packages))
+
+
+@cache
+def calls_of_7b(packages: Path) -> int:
     traced = python(packages, "-m", "olmo_explain", "trace", "olmo3-7b", "--json", check=True)
-    calls = json.loads(traced.stdout)["total"]
-    return Row(release, Path(model).name, expected, measured, verdicts, calls)
+    return json.loads(traced.stdout)["total"]
 
 
 def python(packages: Path, *words: str, check: bool = False) -> subprocess.CompletedProcess[str]:
@@ -130,19 +150,19 @@ def python(packages: Path, *words: str, check: bool = False) -> subprocess.Compl
 
 
 def table(rows: list[Row]) -> Table:
-    shown = Table(title="OLMo 3 on releases of transformers: cos[0, 0], and values equal by dtype")
-    for name in ("release", "model", "rotary modules / calls", "sliding", "full", "regime"):
+    shown = Table(title="OLMo 3 on releases of transformers, and values equal by dtype")
+    for name in ("release", "model", "modules, calls", "sliding cos, θ", "full cos, θ", "regime"):
         shown.add_column(name)
-    for name in (*DTYPES, "calls, 7B", "as expected"):
+    for name in (*DTYPES, "calls, 7B", "expected"):
         shown.add_column(name, justify="right")
     for row in rows:
         measured = row.measured
         shown.add_row(
             measured["transformers"],
             row.model,
-            f"{measured['modules']} / {measured['calls']}",
-            f"{measured['sliding_cos']:.6f}",
-            f"{measured['full_cos']:.6f}",
+            f"{measured['modules']}, {measured['calls']}",
+            f"{measured['sliding_cos']:.4f}, {measured['sliding_theta']:,.0f}",
+            f"{measured['full_cos']:.4f}, {measured['full_theta']:,.0f}",
             measured["regime"],
             *(f"{verdict['equal']}/{verdict['steps']}" for verdict in row.verdicts.values()),
             str(row.calls_of_7b),
@@ -175,9 +195,7 @@ def measure(model: str) -> dict[str, Any]:
         "transformers": transformers.__version__,
         "modules": len(rotary),
         "calls": called,
-        "sliding_cos": rope.sliding_cos,
-        "full_cos": rope.full_cos,
-        "regime": rope.regime,
+        **asdict(rope),
     }
 
 

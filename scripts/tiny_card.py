@@ -59,10 +59,10 @@ The held-out text is {validation[plays][0]} and {validation[plays][1]}, whole:
 {validation[tokens]:,} tokens, in rows of {validation[context]:,}, as long as the model reads.
 
 The other figures are over {repeats[count]} sequences of {repeats[period]} random tokens said twice
-(`olmo_explain.running.circuits`, seed {repeats[seed]}). A score is the mean share of a head's attention
-that goes to the token before (previous-token), or to the token after the previous occurrence of the
-current one (induction). That occurrence is further back than the window, so only full-attention
-layers can reach it: in every sliding layer the induction score is exactly 0.
+(`olmo_explain.running.circuits`, seed {repeats[seed]}). A score is the mean share of a head's
+attention that goes to the token before (previous-token), or to the token after the previous
+occurrence of the current one (induction). That occurrence is further back than the window, so only
+full-attention layers can reach it: in every sliding layer the induction score is exactly 0.
 
 ## How it was made
 

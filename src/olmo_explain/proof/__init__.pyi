@@ -1,8 +1,9 @@
-from .verification import StepResult, Verification, place, verify
+from .verification import StepResult, Verification, place, tolerance, verify
 
 __all__ = [
     "StepResult",
     "Verification",
     "place",
+    "tolerance",
     "verify",
 ]
