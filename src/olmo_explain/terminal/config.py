@@ -1,21 +1,17 @@
 """What `config` looks like in a terminal."""
 
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
 
 from olmo_explain.checkpoint import OlmoConfig
+from olmo_explain.terminal.output import grid
 from olmo_explain.words import amount, shape
 
 
 def print_config(console: Console, model: str, config: OlmoConfig) -> None:
     """Every tensor's shape and count, the full layers, and the KV cache."""
-    table = Table(
-        box=SIMPLE, title=f"{model}: {config.parameters:,} parameters, {config.bytes:,} bytes"
-    )
-    table.add_column("tensor", no_wrap=True)
-    for name in ("shape", "parameters", "count"):
-        table.add_column(name, justify="right", no_wrap=True)
+    title = f"{model}: {config.parameters:,} parameters, {config.bytes:,} bytes"
+    numbers = ("shape", "parameters", "count")
+    table = grid(title, "tensor", *numbers, right=numbers)
     for component in config.components:
         # The count tells whether there is one in each layer.
         name = component.name.removeprefix("model.").removeprefix("layers.{layer}.")

@@ -1,10 +1,10 @@
 """What `flops` looks like in a terminal. Exact digits are for --json."""
 
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from olmo_explain.costs import CONVENTIONS, Against, Costs, Roofline, crossovers, total
+from olmo_explain.terminal.output import grid
 from olmo_explain.words import amount, duration, quantity
 
 NAMES = {"full": "full square", "causal": "causal", "windowed": "windowed by layer type"}
@@ -44,18 +44,14 @@ def print_costs(console: Console, model: str, costs: Costs, machine: Roofline | 
 def _operations(model: str, costs: Costs, machine: Roofline | None) -> Table:
     length = costs.seq - costs.decode
     what = "one new position after" if costs.decode else "prefill of"
-    table = Table(
-        box=SIMPLE,
-        padding=(0, 1, 0, 0),
-        title=f"One layer and the head of {model}: {what} {length:,} positions, "
-        f"batch {costs.batch:,}, attention as a full square",
-    )
-    table.add_column("operation", no_wrap=True)
     columns = ["MACs", "FLOPs", "weights", "FLOPs/B"]
     if machine:  # a MAC is two FLOPs: its column makes room
         columns = [*columns[1:], "waits for", "at least"]
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
+    title = (
+        f"One layer and the head of {model}: {what} {length:,} positions, batch {costs.batch:,}, "
+        "attention as a full square"
+    )
+    table = grid(title, "operation", *columns, right=columns)
     layer = list(costs.layer().values())
     for operation in (*layer, *costs.around().values()):
         cells = [
@@ -77,10 +73,9 @@ def _operations(model: str, costs: Costs, machine: Roofline | None) -> Table:
 
 
 def _conventions(costs: Costs, macs: int) -> Table:
-    table = Table(box=SIMPLE, title="Attention (scores and apply) in the whole model")
-    table.add_column("convention")
-    for name in ("MACs", "FLOPs", "of all matrix products"):
-        table.add_column(name, justify="right")
+    numbers = ("MACs", "FLOPs", "of all matrix products")
+    title = "Attention (scores and apply) in the whole model"
+    table = grid(title, "convention", *numbers, right=numbers)
     attention = costs.attention
     elsewhere = macs - attention["full"]
     for convention, count in attention.items():
@@ -90,22 +85,20 @@ def _conventions(costs: Costs, macs: int) -> Table:
 
 
 def _crossovers(costs: Costs) -> Table:
-    table = Table(box=SIMPLE, title="Positions from which attention takes as many MACs as …")
-    table.add_column("… the projections of")
-    table.add_column("counting")
-    for convention in CONVENTIONS:
-        table.add_column(NAMES[convention].removesuffix(" by layer type"), justify="right")
+    title = "Positions from which attention takes as many MACs as …"
+    numbers = [NAMES[convention].removesuffix(" by layer type") for convention in CONVENTIONS]
+    table = grid(title, "… the projections of", "counting", *numbers, right=numbers)
     compared: dict[Against, str] = {
         "linear": "all seven",
         "attention_projections": "q, k, v, o",
     }
     for against, counting in compared.items():
         for place, crossings in crossovers(costs.config, against, decode=costs.decode).items():
-            numbers = (crossings[convention] for convention in CONVENTIONS)
+            counts = (crossings[convention] for convention in CONVENTIONS)
             table.add_row(
                 "the model" if place == "model" else f"a {place.split('_')[0]} layer",
                 counting,
-                *("never" if number is None else f"{number:,}" for number in numbers),
+                *("never" if count is None else f"{count:,}" for count in counts),
                 end_section=place == "model",
             )
     return table

@@ -4,11 +4,13 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from rich.box import SIMPLE
 from rich.console import Console
+from rich.table import Column, Table
 from rich.text import Text
 
 from olmo_explain.errors import UsageError
@@ -24,6 +26,25 @@ def show(
         print(to_json(data()))
     else:
         draw(_Console())
+
+
+def grid(title: str, *columns: str, right: Iterable[str] = (), fold: Iterable[str] = ()) -> Table:
+    """An empty table. Columns of numbers stand to the `right`; only those that `fold` may break."""
+    return Table(
+        *(
+            Column(
+                name,
+                justify="right" if name in right else "left",
+                no_wrap=name not in fold,
+                overflow="fold" if name in fold else "ellipsis",
+            )
+            for name in columns
+        ),
+        title=title,
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
 
 
 def to_json(result: dict[str, Any]) -> str:

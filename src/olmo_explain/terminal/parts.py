@@ -3,11 +3,10 @@
 import re
 from collections import Counter
 
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
 
 from olmo_explain.parallel import SharedTrace
+from olmo_explain.terminal.output import grid
 from olmo_explain.terminal.trace import print_counts
 from olmo_explain.words import shape
 
@@ -18,16 +17,14 @@ def print_parts(console: Console, ran: SharedTrace) -> None:
     """Every kind of weight with its parts, what each process read, and whether all ran alike."""
     sharing = ran.sharing
     title = f"{sharing.world_size} processes over {sharing.backend}, each with its part"
-    table = Table(box=SIMPLE, title=title)
-    for name in ("weight", "count", "shape", "cut into", "parts"):
-        table.add_column(name, justify="right" if name == "count" else "left")
+    columns = ("weight", "count", "shape", "cut into", "parts")
+    table = grid(title, *columns, right=("count",), fold=("parts",))
     for (name, whole, split, parts), count in _kinds(ran).items():
         local = shape(parts[0]) if len(set(parts)) == 1 else "  ".join(map(shape, parts))
         table.add_row(name, str(count), shape(whole), CUT[split], local)
     console.print(table)
-    table = Table(box=SIMPLE, title="What each process holds and reads")
-    for name in ("process", "parameters held", "parameters read", "bytes read"):
-        table.add_column(name, justify="right")
+    columns = ("process", "parameters held", "parameters read", "bytes read")
+    table = grid("What each process holds and reads", *columns, right=columns)
     for rank in ran.ranks:
         numbers = (rank.rank, rank.parameters_held, rank.parameters_read, rank.bytes_read)
         table.add_row(*(f"{number:,}" for number in numbers))

@@ -5,11 +5,10 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import NamedTuple, TypeVar
 
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
 
 from olmo_explain.running import Call, Operator, Trace
+from olmo_explain.terminal.output import grid
 from olmo_explain.words import quantity, shape
 
 WIDTH = 100  # columns that all of a call needs
@@ -29,16 +28,10 @@ def print_trace(console: Console, ran: Trace, every: bool = False) -> None:
 
     `every`: a row for each call; otherwise layers that ran alike share theirs.
     """
-    table = Table(
-        box=SIMPLE,
-        title=f"{ran.total:,} module calls, in order",
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
     # A narrow terminal has no room for the types, whose counts are told below.
     narrow = console.width < WIDTH
-    for name in ("#", "module", *(() if narrow else ("type",)), "input", "output", "FLOPs"):
-        table.add_column(name, justify="right" if name in ("#", "FLOPs") else "left", no_wrap=True)
+    columns = ("#", "module", *(() if narrow else ("type",)), "input", "output", "FLOPs")
+    table = grid(f"{ran.total:,} module calls, in order", *columns, right=("#", "FLOPs"))
     for layers, calls in _told(ran.calls, every, _made_of_call):
         if layers:
             table.add_row("", _heading(layers))
@@ -71,10 +64,9 @@ def print_counts(console: Console, ran: Trace) -> None:
 def print_operators(console: Console, ran: Trace, every: bool = False) -> None:
     """The operators that read or compute, and the steps of a layer that they make."""
     operators = [operator for operator in ran.operators or () if not operator.view]
-    table = Table(box=SIMPLE, title=f"{len(operators):,} operators that read or compute, in order")
-    table.add_column("#", justify="right", no_wrap=True)
-    for name in ("operator", "module", "weights"):
-        table.add_column(name, overflow="fold")
+    title = f"{len(operators):,} operators that read or compute, in order"
+    columns = ("operator", "module", "weights")
+    table = grid(title, "#", *columns, right="#", fold=columns)
     for layers, some in _told(operators, every, _made_of_operator):
         if layers:
             table.add_row("", "", _heading(layers))

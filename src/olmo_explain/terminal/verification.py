@@ -1,14 +1,12 @@
 """What `verify` found, for people: a row for each layer, a mark for each of its fifteen steps."""
 
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from olmo_explain.checkpoint import OlmoConfig
 from olmo_explain.parallel import SharedVerification
 from olmo_explain.proof import StepResult, Verification, place
-from olmo_explain.terminal.output import OK, PROBLEM
+from olmo_explain.terminal.output import OK, PROBLEM, grid
 
 MARKS = {"=": "green", "≈": "yellow", "≠": "bold red"}
 
@@ -17,9 +15,9 @@ def print_verification(
     console: Console, model: str, config: OlmoConfig, checked: Verification
 ) -> None:
     """A layer a row, a step a mark; then the first difference, and what is wrong with the RoPE."""
-    table = Table(box=SIMPLE, title=f"{model} against the reference, {checked.dtype}")
-    for name in ("layer", "attention", "steps 1–15", "max |Δ|"):
-        table.add_column(name, justify="right" if name in ("layer", "max |Δ|") else "left")
+    columns = ("layer", "attention", "steps 1–15", "max |Δ|")
+    title = f"{model} against the reference, {checked.dtype}"
+    table = grid(title, *columns, right=("layer", "max |Δ|"))
     for (layer, what), steps in _by_part(checked.steps).items():
         kind = "" if layer is None else config.layer_types[layer]
         table.add_row(

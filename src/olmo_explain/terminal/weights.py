@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from olmo_explain.checkpoint import Checkpoint, Head, OlmoConfig, Place, StoredTensor, widen
+from olmo_explain.terminal.output import grid
 from olmo_explain.words import shape
 
 if TYPE_CHECKING:
@@ -50,11 +51,8 @@ def print_tensors(console: Console, checkpoint: Checkpoint, tensors: list[Stored
     told = [key for key in ("dtype", "shard") if len({getattr(t, key) for t in tensors}) > 1]
     same = [key for key in ("dtype", "shard") if key not in told]
     shared = "".join(f", {getattr(tensors[0], key)}" for key in same if tensors)
-    table = Table(box=SIMPLE, title=f"{len(tensors):,} tensors of {checkpoint.source.name}{shared}")
-    table.add_column("tensor", overflow="fold")
-    table.add_column("shape", justify="right", no_wrap=True)
-    for key in told:
-        table.add_column(key, overflow="fold")
+    title = f"{len(tensors):,} tensors of {checkpoint.source.name}{shared}"
+    table = grid(title, "tensor", "shape", *told, right=("shape",), fold=("tensor", *told))
     for tensor in tensors:
         table.add_row(tensor.name, shape(tensor.shape), *(getattr(tensor, key) for key in told))
     console.print(table)
@@ -65,9 +63,8 @@ def print_head(console: Console, model: str, head: Head, initial: float) -> None
     """The four slices of a head, with their norms."""
     kind = head.layer_type.replace("_", " ")
     title = f"Head {head.head} of layer {head.layer} ({kind}) of {model}"
-    table = Table(box=SIMPLE, title=title)
-    for name in ("projection", "slice", "shape", "norm", "× initial"):
-        table.add_column(name, justify="left" if name in ("projection", "slice") else "right")
+    numbers = ("shape", "norm", "× initial")
+    table = grid(title, "projection", "slice", *numbers, right=numbers)
     for projection, part in head.slices.items():
         norm = head.norms[projection]
         table.add_row(
@@ -93,10 +90,7 @@ def print_norms(
 ) -> None:
     """A row for each layer: the least and the greatest norm of its heads."""
     title = f"Norms of every head's slices in {model}, least–most of a layer"
-    table = Table(box=SIMPLE, title=title)
-    for name in ("layer", "attention", *norms):
-        left = name == "attention"
-        table.add_column(name, justify="left" if left else "right", overflow="fold")
+    table = grid(title, "layer", "attention", *norms, right=("layer", *norms), fold=norms)
     for layer, kind in enumerate(config.layer_types):
         values = [heads[layer] for heads in norms.values()]
         table.add_row(
