@@ -83,12 +83,12 @@ def check(exercise: str, answer: Any) -> Feedback:
     if _tried(same, right, given, found.tolerance):
         note = f" {found.shows}" if found.shows else ""
         return Feedback(name, "right", f"{show(right)}.{note}")
-    for misconception in found.wrong:
+    for message, misconception in found.misconceptions.items():
         value = plain(_value(misconception.value))
         if _tried(same, value, given, found.tolerance) or (
             misconception.also and not _is_huge(given) and _tried(_holds, misconception.also, given)
         ):
-            return Feedback(name, "wrong", misconception.message)
+            return Feedback(name, "wrong", message)
     slip = _tried(find_slip, right, given, found.tolerance, found.question)
     return Feedback(name, "wrong", slip or found.hint)
 

@@ -1,20 +1,22 @@
 """What an exercise is: a question, its right answer, and the misconceptions that lead elsewhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+Answer = Callable[[], Any]
+"""Computed when somebody answers, and not before."""
 
 
 @dataclass(frozen=True)
 class Wrong:
-    """A known misconception: the answer to which it leads, and what to say about it.
+    """The answer to which a misconception leads.
 
     `also`: recognises other answers that come from the same misconception. It is given the answer
     in Python's own types, and need not expect every type: what raises is not recognised.
     """
 
-    value: Callable[[], Any]
-    message: str
+    value: Answer
     also: Callable[[Any], bool] | None = None
 
 
@@ -22,13 +24,22 @@ class Wrong:
 class Exercise:
     """One question. `question`: in a few words, for messages. `hint`: said to an unknown answer.
 
-    `right`: computed from a config, a model or a trace, never typed. `shows`: what is worth
-    noticing, said with "Right". `tolerance`: as `answers.same` takes it.
+    `right`: computed from a config, a model or a trace, never typed. `wrong`: what is said of each
+    known misconception, with the answer to which it leads. `shows`: what is worth noticing, said
+    with "Right". `tolerance`: as `answers.same` takes it.
     """
 
     question: str
-    right: Callable[[], Any]
-    wrong: list[Wrong]
+    right: Answer
+    wrong: Mapping[str, Answer | Wrong]
     hint: str
     shows: str = ""
     tolerance: float | None = None
+
+    @property
+    def misconceptions(self) -> dict[str, Wrong]:
+        """What is said of each, and how it is recognised."""
+        return {
+            message: wrong if isinstance(wrong, Wrong) else Wrong(wrong)
+            for message, wrong in self.wrong.items()
+        }

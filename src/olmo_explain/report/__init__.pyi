@@ -1,7 +1,7 @@
-from .claim import SECTIONS, VERDICTS, CheckedClaim, Claim
+from .claim import VERDICTS, CheckedClaim, Claim
 from .evidence import HEAD, LAYER, SEQ, Evidence
-from .remeasuring import Report, remeasure
-from .sections import ALL_CLAIMS
+from .remeasuring import Report, cell, remeasure
+from .sections import ALL_CLAIMS, SECTIONS
 from .sections.configuration import HEAD_ROWS, bf16_step
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "Evidence",
     "Report",
     "bf16_step",
+    "cell",
     "remeasure",
 ]

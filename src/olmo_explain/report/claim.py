@@ -1,7 +1,7 @@
 """What a claim is, and how a check becomes a verdict. No torch.
 
->>> claim = Claim("config.hidden_size", CONFIGURATION, "hidden_size is 4096", 4096, "01_config",
-...               measure=lambda e: e.seven.config.hidden_size, how="olmo-explain config {e.seven}")
+>>> claim = Claim("layers.number", "There are 32 layers", 32, section="Mine", chapter="01_config",
+...               measure=lambda e: e.seven.config.num_hidden_layers, how="olmo-explain config")
 >>> claim.check(Evidence("olmo3-7b")).verdict
 'reproduced'
 
@@ -14,31 +14,29 @@ A verdict is never written down: it follows from what was claimed and what was m
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     from olmo_explain.report.evidence import Evidence
 
 Verdict = Literal["reproduced", "corrected", "recorded"]
-VERDICTS: tuple[Verdict, ...] = ("reproduced", "corrected", "recorded")
-
-HEADER = "The report itself"
-CONFIGURATION = "1. Configuration"
-ACCESS = "2. Weight access types"
-FORWARD = "3. Forward pass"
-FLOPS = "4. FLOPs per layer"
-FACTS = "5. Architectural facts"
-SCRIPTS = "6. Test scripts"
-SECTIONS = (HEADER, CONFIGURATION, ACCESS, FORWARD, FLOPS, FACTS, SCRIPTS)
-"""The sections of the report, as `CheckedClaim.section` names them."""
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 Words = str | Callable[["Evidence", Any], str]
-"""A sentence: text with {e.…} and {measured} to fill in, or a function of the two."""
+"""A sentence: a template of {e.…}, {measured} and {about}, or a function of the first two."""
+
+PROVEN = {
+    "recorded": "{e.running} runs with another RoPE than its config.json asks for, so whatever "
+    "depends on it differs from the reference. The report's problems say more.",
+    "skipped": "{e.skipped_run}",
+}
+"""What a claim says that only numbers prove: why they could not, and why MODEL's were not used."""
 
 
-def same(claimed: Any, measured: Any, evidence: Evidence) -> bool | None:
+def equal_as_json(claimed: Any, measured: Any, evidence: Evidence) -> bool | None:
     """Equal, as JSON values are. None where nothing was measured."""
     return None if measured is None else _plain(claimed) == _plain(measured)
 
@@ -51,21 +49,24 @@ class Claim:
     `judge` says whether they agree, None where that can't be told; by default they must be equal.
     `how` names the command and the model; `corrected`, `recorded` and `note` are the reason that
     goes with each verdict (`note` with `reproduced`, where there is something to add).
+    `about`: the field or value that a template names as {about}, where many claims share it.
     `skipped` says, for a MODEL that has what the check needs, why it was not used; else nothing.
     """
 
     id: str
-    section: str
     statement: str
     claimed: Any
+    _: KW_ONLY
+    section: str
     chapter: str
     measure: Callable[[Evidence], Any]
     how: Words
-    judge: Callable[[Any, Any, Evidence], bool | None] = same
+    judge: Callable[[Any, Any, Evidence], bool | None] = equal_as_json
     corrected: Words = "Measured: {measured}."
     recorded: Words = ""
     note: Words = ""
-    skipped: Callable[[Evidence], str] = lambda evidence: ""
+    about: str = ""
+    skipped: Words = ""
 
     def check(self, evidence: Evidence) -> CheckedClaim:
         """Measures, compares, and gives the verdict."""
@@ -75,6 +76,12 @@ class Claim:
         if agrees is not None:
             verdict = "reproduced" if agrees else "corrected"
         why = {"reproduced": self.note, "corrected": self.corrected, "recorded": self.recorded}
+
+        def say(words: Words) -> str:
+            if callable(words):
+                return words(evidence, measured)
+            return words.format(e=evidence, measured=_plain(measured), about=self.about)
+
         return CheckedClaim(
             id=self.id,
             section=self.section,
@@ -82,19 +89,20 @@ class Claim:
             claimed=_plain(self.claimed),
             measured=_plain(measured),
             verdict=verdict,
-            how=_say(self.how, evidence, measured),
-            why=_say(why[verdict], evidence, measured),
+            how=say(self.how),
+            why=say(why[verdict]),
             chapter=self.chapter,
-            skipped=self.skipped(evidence),
+            skipped=say(self.skipped),
         )
 
 
 @dataclass(frozen=True)
 class CheckedClaim:
-    """A claim with its verdict. `claimed` and `measured` are plain JSON values.
+    """A claim with its verdict: as one of `claims` in `olmo-explain report --json`.
 
-    `chapter`: the notebook that shows it. `skipped`: why MODEL itself was not measured though it
-    has what that takes, but lying elsewhere, say; empty where it was, or has nothing to measure.
+    `claimed` and `measured` are plain JSON values. `chapter`: the notebook that shows it.
+    `skipped`: why MODEL itself was not measured though it has what that takes, but lying elsewhere,
+    say; empty where it was, or has nothing to measure.
     """
 
     id: str
@@ -108,21 +116,7 @@ class CheckedClaim:
     chapter: str
     skipped: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """As one of `claims` in `olmo-explain report --json`."""
-        return asdict(self)
-
-
-def _say(words: Words, evidence: Evidence, measured: Any) -> str:
-    if callable(words):
-        return words(evidence, measured)
-    return words.format(e=evidence, measured=_plain(measured))
-
 
 def _plain(value: Any) -> Any:
-    """As JSON would give it back."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
+    """As JSON gives it back: tuples are lists."""
+    return json.loads(json.dumps(value))

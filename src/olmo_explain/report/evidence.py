@@ -12,7 +12,9 @@ The report speaks of a 7B. A MODEL may be anything, so three questions have thre
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from olmo_explain.checkpoint import (
@@ -20,6 +22,7 @@ from olmo_explain.checkpoint import (
     Checkpoint,
     FileMissing,
     Head,
+    HeadSlice,
     LocalFile,
     LocalSource,
     ModelLike,
@@ -89,12 +92,29 @@ class Subject:
         return on_meta(self.source, getattr(torch, self.config.dtype)).eval()
 
     @cached_property
+    def biases(self) -> list[bool]:
+        """Whether each of its Linear modules has a bias."""
+        from torch import nn
+
+        linear = (module for module in self.modules.modules() if isinstance(module, nn.Linear))
+        return [module.bias is not None for module in linear]
+
+    @cached_property
     def ran(self) -> Trace:
         """A forward pass over the report's prompt, or over as many tokens where it has no text."""
         from olmo_explain.running import prompt_ids, trace
 
         model, tokenizer = self.loaded if self.runs else (self.modules, None)
         return trace(model, prompt_ids(model, tokenizer))
+
+    @property
+    def traced(self) -> str:
+        """How that pass was made."""
+        if self.runs and self.loaded[1] is not None:
+            return f'olmo-explain trace {self} --prompt "{PROMPT}"'
+        if self.runs or self.checkpoint is None:
+            return f"olmo-explain trace {self} --prompt-length {PROMPT_TOKENS}"
+        return f"oe.trace of the modules of {self} on the meta device, {PROMPT_TOKENS} tokens"
 
     @cached_property
     def rope(self) -> RopeMeasurement:
@@ -118,22 +138,26 @@ class Subject:
             return None
 
     @cached_property
+    def shards(self) -> set[str]:
+        """The files of its weights."""
+        return set(self.checkpoint.weight_map.values())
+
+    @cached_property
+    def shards_away(self) -> set[str]:
+        """Those that do not lie on this machine."""
+        return {shard for shard in self.shards if not _is_here(self.source, shard)}
+
+    @cached_property
     def missing(self) -> str | None:
         """Why its weights cannot be used whole on this machine; None when they can."""
         if self.checkpoint is None:
             return f"{self.name} comes without weights"
-        if away := sorted(set(self.checkpoint.weight_map.values()) - self.shards_here):
-            files = f"{len(away)} of {len(set(self.checkpoint.weight_map.values()))} files are not"
-            return (
-                f"{self.name} has {self.config.bytes:,} bytes of weights: {files} on this machine"
-            )
-        return None
-
-    @cached_property
-    def shards_here(self) -> set[str]:
-        """The files of weights that lie on this machine."""
-        shards = set(self.checkpoint.weight_map.values()) if self.checkpoint else set()
-        return {shard for shard in shards if _is_here(self.source, shard)}
+        if not self.shards_away:
+            return None
+        return (
+            f"{self.name} has {self.config.bytes:,} bytes of weights: {len(self.shards_away)} of "
+            f"{len(self.shards)} files are not on this machine"
+        )
 
     @cached_property
     def too_large(self) -> str | None:
@@ -149,20 +173,25 @@ class Subject:
     def runs(self) -> bool:
         return self.missing is None and self.too_large is None
 
+    @property
+    def slices(self) -> dict[str, HeadSlice]:
+        """Where the rows and columns of H27@L17 are; nothing where there is no such head."""
+        config = self.config
+        if config.num_hidden_layers <= LAYER or config.num_attention_heads <= HEAD:
+            return {}
+        return head_slices(config, LAYER, HEAD)
+
     @cached_property
     def head(self) -> Head | None:
         """The report's head, H27@L17: 3 MiB of rows and 1 MiB of columns, wherever they lie.
 
         None where there are no weights, no such head, or its files are only partly here.
         """
-        config = self.config
-        if self.checkpoint is None or not has_head(config):
+        if self.checkpoint is None or not self.slices:
             return None
-        if isinstance(self.source, LocalSource):
-            names = {part.tensor for part in head_slices(config, LAYER, HEAD).values()}
-            shards = {self.checkpoint.weight_map.get(name) for name in names} - {None}
-            if not shards <= self.shards_here:
-                return None
+        shards = {self.checkpoint.weight_map.get(part.tensor) for part in self.slices.values()}
+        if isinstance(self.source, LocalSource) and shards & self.shards_away:
+            return None
         return read_head(self.checkpoint, LAYER, HEAD)
 
     @cached_property
@@ -193,21 +222,23 @@ class Subject:
 
         return load(self.source)
 
+    @property
+    def model(self) -> nn.Module:
+        return self.loaded[0]
+
     @cached_property
     def ids(self) -> Int[Tensor, "1 pos"]:
         """What proofs run on: the ids 0 to 63."""
         from olmo_explain.running import SONNET, prompt_ids
 
-        model, _ = self.loaded
-        return prompt_ids(model, None, default=SONNET)
+        return prompt_ids(self.model, None, default=SONNET)
 
     @cached_property
     def verified(self) -> Verification:
         """Every step of every layer against the reference."""
         from olmo_explain.proof import verify
 
-        model, _ = self.loaded
-        return verify(model, self.ids, weights=self.checkpoint, config=self.config)
+        return verify(self.model, self.ids, weights=self.checkpoint, config=self.config)
 
     def proof(self, *names: str) -> str | None:
         """`equal` where these values, in every layer, are the reference's bit for bit.
@@ -234,19 +265,34 @@ class Subject:
         """Every step of every layer, as it ran."""
         from olmo_explain.running import sequence, trace
 
-        model, _ = self.loaded
-        return sequence(trace(model, self.ids, ops=True).operators)
+        return sequence(trace(self.model, self.ids, ops=True).operators)
+
+    def order_of(self, names: Iterable[str]) -> list | None:
+        """These values as every layer computed them, in order; a list for each way there was.
+
+        A value that does not equal the reference's is marked: `q ≠`. None where that can't be told.
+        """
+        proofs = {name: self.proof(name) for name in names}
+        if None in proofs.values():
+            return None
+        shown = {name: name if proof == "equal" else f"{name} ≠" for name, proof in proofs.items()}
+        ways = []
+        for _, steps in groupby(self.order, key=lambda step: step.layer):
+            way = list(dict.fromkeys(shown[step.name] for step in steps if step.name in shown))
+            if way not in ways:
+                ways.append(way)
+        return ways[0] if len(ways) == 1 else ways
 
     @cached_property
     def seconds(self) -> float:
         """The wall time of one forward pass over as many tokens as the report's prompt has."""
         import torch
 
-        model, _ = self.loaded
+        ids = self.ids[:, :PROMPT_TOKENS]
         with torch.no_grad():
-            model(self.ids[:, :PROMPT_TOKENS])  # the first one also reads the weights from disk
+            self.model(ids)  # the first one also reads the weights from disk
             started = time.perf_counter()
-            model(self.ids[:, :PROMPT_TOKENS])
+            self.model(ids)
             return time.perf_counter() - started
 
 
@@ -255,8 +301,8 @@ class Evidence:
 
     def __init__(self, model: ModelLike):
         self.asked = Subject(model)
-        published = self.asked if self.asked.name == "olmo3-7b" else Subject("olmo3-7b")
-        self.seven = self.asked if same_shape(self.asked.config, published.config) else published
+        published = Subject("olmo3-7b")
+        self.seven = self.asked if _same_shape(self.asked, published) else published
 
     @cached_property
     def running(self) -> Subject:
@@ -280,21 +326,12 @@ class Evidence:
         return self.asked is self.seven and self.asked.checkpoint is not None
 
 
-def unproven(evidence: Evidence, measured: Any) -> str:
-    """Why a value could not be compared."""
-    return (
-        f"{evidence.running} runs with another RoPE than its config.json asks for, so whatever "
-        "depends on it differs from the reference. The report's problems say more."
-    )
+def _same_shape(one: Subject, other: Subject) -> bool:
+    return all(getattr(one.config, field) == getattr(other.config, field) for field in SHAPE)
 
 
-def same_shape(config: OlmoConfig, other: OlmoConfig) -> bool:
-    return all(getattr(config, field) == getattr(other, field) for field in SHAPE)
-
-
-def has_head(config: OlmoConfig) -> bool:
-    """Whether there is a head 27 in a layer 17."""
-    return config.num_hidden_layers > LAYER and config.num_attention_heads > HEAD
+def is_norm(module: nn.Module) -> bool:
+    return type(module).__name__.endswith("RMSNorm")
 
 
 def _is_here(source: Source, filename: str) -> bool:

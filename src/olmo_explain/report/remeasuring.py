@@ -8,25 +8,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from olmo_explain.checkpoint import Source
-from olmo_explain.report.claim import SECTIONS, VERDICTS, CheckedClaim
+from olmo_explain.checkpoint import ModelLike
+from olmo_explain.report.claim import VERDICTS, CheckedClaim
 from olmo_explain.report.evidence import Evidence
-from olmo_explain.report.sections import ALL_CLAIMS
+from olmo_explain.report.sections import ALL_CLAIMS, SECTIONS, measure_sections
 from olmo_explain.report.sections.configuration import RECORDED_NORMS
-from olmo_explain.report.tables import measure_sections
 from olmo_explain.waiting import progress
 from olmo_explain.words import shape, text
 
 if TYPE_CHECKING:
     from jinja2 import Template
-
-TEMPLATE = "report.md.jinja"
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,7 +71,7 @@ class Report:
             "versions": {name: version(name) for name in ("transformers", "torch")},
             "rope_regime": self.rope_regime,
             "verdicts": self.verdicts,
-            "claims": [claim.to_dict() for claim in self.claims],
+            "claims": [asdict(claim) for claim in self.claims],
             "sections": self.sections,
             "skipped": [{"why": why, "claims": ids} for why, ids in self.skipped.items()],
             "problems": self.problems,
@@ -86,7 +83,7 @@ class Report:
         by_section = {
             title: [claim for claim in self.claims if claim.section == title] for title in SECTIONS
         }
-        return _template().render(report=self, by_section=by_section, **self.to_dict())
+        return _template().render(by_section=by_section, **self.to_dict())
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {verdict}" for verdict, count in self.verdicts.items())
@@ -94,7 +91,7 @@ class Report:
         return f"{text}; {' '.join(self.problems)}" if self.problems else text
 
 
-def remeasure(model: str | Source) -> Report:
+def remeasure(model: ModelLike) -> Report:
     """Every claim of the report checked, and its six sections measured on a MODEL.
 
     Claims about the 7B's sizes are checked on MODEL where it has the 7B's shape, else on the
@@ -123,7 +120,8 @@ def _problems(evidence: Evidence, claims: list[CheckedClaim]) -> list[str]:
     from olmo_explain.proof import place
 
     verified = evidence.running.verified
-    problems = list(dict.fromkeys(filter(None, (evidence.seven.rope.remedy, verified.rope.remedy))))
+    ropes = (evidence.asked.rope, evidence.seven.rope, verified.rope)
+    problems = list(dict.fromkeys(rope.remedy for rope in ropes if not rope.ok))
     if first := verified.first_difference:
         problems.append(f"{evidence.running}: {place(first)} differs: {verified.cause}.")
     for claim in claims:
@@ -143,7 +141,7 @@ def _measure_ahead(evidence: Evidence) -> None:
     """
     asked, seven = evidence.asked, evidence.seven
     with progress(f"Building the modules of {seven}"):
-        _ = seven.rope, asked.modules
+        _ = seven.rope, asked.rope
     running = evidence.running
     _ = seven.head, asked.norms, running.loaded, running.verified
     with progress(f"Tracing {running}"):
@@ -159,9 +157,8 @@ def _template() -> Template:
 
     environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     environment.filters |= {"cell": cell, "shape": shape}
-    return environment.from_string(
-        (files("olmo_explain.report") / TEMPLATE).read_text(encoding="utf-8")
-    )
+    template = files("olmo_explain.report") / "report.md.jinja"
+    return environment.from_string(template.read_text(encoding="utf-8"))
 
 
 def cell(value: Any) -> str:

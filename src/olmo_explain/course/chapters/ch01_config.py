@@ -4,7 +4,7 @@ from functools import cache
 from math import prod
 
 from olmo_explain.checkpoint import BYTES_PER_PARAMETER, OlmoConfig, read_config
-from olmo_explain.course.exercise import Exercise, Wrong
+from olmo_explain.course.exercise import Exercise
 
 SEVEN, BIG = read_config("olmo3-7b"), read_config("olmo3-32b")
 LONGEST, GIB = BIG.max_position_embeddings, 2**30
@@ -46,49 +46,32 @@ EXERCISES = {
     "01.1": Exercise(
         question="bytes of the 7B's weights in float32",
         right=lambda: SEVEN.parameters * BYTES_PER_PARAMETER["float32"],
-        wrong=[
-            Wrong(
-                lambda: SEVEN.parameters * 32,
-                "Those are bits. A float32 has 32 of them, and a byte has eight.",
+        wrong={
+            "Those are bits. A float32 has 32 of them, and a byte has eight.": lambda: (
+                SEVEN.parameters * 32
             ),
-            Wrong(
-                lambda: SEVEN.bytes * 4,
-                "That multiplies bytes by bytes: `config.bytes` has the two bytes of bfloat16 in "
-                "it already. Begin with the number of parameters.",
+            "That multiplies bytes by bytes: `config.bytes` has the two bytes of bfloat16 in it "
+            "already. Begin with the number of parameters.": lambda: SEVEN.bytes * 4,
+            "Those are the bytes in bfloat16, as the checkpoint has them. How many bytes has a "
+            "float32?": lambda: SEVEN.bytes,
+            "That is the number of parameters. Each of them takes several bytes.": lambda: (
+                SEVEN.parameters
             ),
-            Wrong(
-                lambda: SEVEN.bytes,
-                "Those are the bytes in bfloat16, as the checkpoint has them. How many bytes has a "
-                "float32?",
-            ),
-            Wrong(
-                lambda: SEVEN.parameters,
-                "That is the number of parameters. Each of them takes several bytes.",
-            ),
-        ],
+        },
         hint="The number of parameters times the bytes that one of them takes.",
         shows="The dtype decides the size of a file as much as the model does: name both.",
     ),
     "01.2": Exercise(
         question="the shape of `k_proj.weight` in the 32B",
         right=lambda: _shape(BIG, "k_proj"),
-        wrong=[
-            Wrong(
-                lambda: _shape(BIG, "k_proj")[::-1],
-                "Rows and columns have changed places. A Linear keeps one *row* an output: outputs "
-                "first.",
-            ),
-            Wrong(
-                lambda: _shape(BIG, "q_proj"),
-                "That is `q_proj`, with a part for each head. Keys have a part for each key-value "
-                "head, and the 32B has fewer of those.",
-            ),
-            Wrong(
-                lambda: (BIG.head_dim, BIG.hidden_size),
-                "Those are the rows of one key-value head. The whole projection has as many such "
-                "parts as there are key-value heads.",
-            ),
-        ],
+        wrong={
+            "Rows and columns have changed places. A Linear keeps one *row* an output: outputs "
+            "first.": lambda: _shape(BIG, "k_proj")[::-1],
+            "That is `q_proj`, with a part for each head. Keys have a part for each key-value "
+            "head, and the 32B has fewer of those.": lambda: _shape(BIG, "q_proj"),
+            "Those are the rows of one key-value head. The whole projection has as many such "
+            "parts as there are key-value heads.": lambda: (BIG.head_dim, BIG.hidden_size),
+        },
         hint="[K · Dh, D]: K is `num_key_value_heads`, and not the number of heads.",
         shows="Several heads share a key-value head, so keys need fewer rows than queries. "
         "`k_norm.weight` has one gain for each of these rows.",
@@ -96,50 +79,39 @@ EXERCISES = {
     "01.3": Exercise(
         question="the share of the embedding and `lm_head` in the 7B's parameters",
         right=lambda: _tables(SEVEN) / SEVEN.parameters,
-        wrong=[
-            Wrong(
-                lambda: _tables(SEVEN) / 2 / SEVEN.parameters,
-                "Half of it. Either that is one of the two tables (`tie_word_embeddings` is false: "
-                "`lm_head` is a matrix of its own), or parameters were divided by bytes.",
+        wrong={
+            "Half of it. Either that is one of the two tables (`tie_word_embeddings` is false: "
+            "`lm_head` is a matrix of its own), or parameters "
+            "were divided by bytes.": lambda: _tables(SEVEN) / 2 / SEVEN.parameters,
+            "That divides by the *rest* of the model. A share is of the whole.": lambda: (
+                _tables(SEVEN) / (SEVEN.parameters - _tables(SEVEN))
             ),
-            Wrong(
-                lambda: _tables(SEVEN) / (SEVEN.parameters - _tables(SEVEN)),
-                "That divides by the *rest* of the model. A share is of the whole.",
+            "Right, in per cent. Answer with the share itself, between 0 and 1.": lambda: (
+                100 * _tables(SEVEN) / SEVEN.parameters
             ),
-            Wrong(
-                lambda: 100 * _tables(SEVEN) / SEVEN.parameters,
-                "Right, in per cent. Answer with the share itself, between 0 and 1.",
-            ),
-        ],
+        },
         hint="Two tables of V · D numbers, over all parameters.",
         shows="More than a tenth of the model is the two tables around it.",
     ),
     "01.4": Exercise(
         question="GiB of KV cache of the 32B at its longest prompt, windows kept",
         right=lambda: BIG.kv_cache_bytes(LONGEST) / GIB,
-        wrong=[
-            Wrong(
-                lambda: BIG.kv_cache_bytes(LONGEST, capped=False) / GIB,
-                "That keeps every position in every layer. Sliding layers may throw away what "
-                "their window no longer sees.",
+        wrong={
+            "That keeps every position in every layer. Sliding layers may throw away what their "
+            "window no longer sees.": lambda: BIG.kv_cache_bytes(LONGEST, capped=False) / GIB,
+            "That is in GB, of 1000³ bytes. A GiB has 1024³.": lambda: (
+                BIG.kv_cache_bytes(LONGEST) / 1e9
             ),
-            Wrong(
-                lambda: BIG.kv_cache_bytes(LONGEST) / 1e9,
-                "That is in GB, of 1000³ bytes. A GiB has 1024³.",
+            "Half of it. Keys *and* values are kept, and each number has two bytes.": lambda: (
+                BIG.kv_cache_bytes(LONGEST) / 2 / GIB
             ),
-            Wrong(
-                lambda: BIG.kv_cache_bytes(LONGEST) / 2 / GIB,
-                "Half of it. Keys *and* values are kept, and each number has two bytes.",
+            "That keeps keys and values for every head. Only key-value heads have any.": lambda: (
+                BIG.kv_cache_bytes(LONGEST) * BIG.queries_per_kv_head / GIB
             ),
-            Wrong(
-                lambda: BIG.kv_cache_bytes(LONGEST) * BIG.queries_per_kv_head / GIB,
-                "That keeps keys and values for every head. Only key-value heads have any.",
+            "That is the 7B. Ask the config of `olmo3-32b`.": lambda: (
+                SEVEN.kv_cache_bytes(LONGEST) / GIB
             ),
-            Wrong(
-                lambda: SEVEN.kv_cache_bytes(LONGEST) / GIB,
-                "That is the 7B. Ask the config of `olmo3-32b`.",
-            ),
-        ],
+        },
         hint="`kv_cache_bytes` of the 32B's config at `max_position_embeddings`, over 2³⁰.",
         shows="Less than the 7B needs, from a model more than four times as large: it has twice "
         "the layers, but a quarter of the key-value heads.",
@@ -147,20 +119,15 @@ EXERCISES = {
     "01.5": Exercise(
         question="the fields in which `Olmo3Config()` differs from the 7B",
         right=lambda: _defaults(differ=True),
-        wrong=[
-            Wrong(
-                lambda: frozenset(),
-                "There are some. Compare `Olmo3Config()` with `config`, field by field.",
+        wrong={
+            "There are some. Compare `Olmo3Config()` with `config`, field by field.": lambda: (
+                frozenset()
             ),
-            Wrong(
-                lambda: _defaults(differ=False),
-                "Those are the fields that agree. The others are asked for.",
+            "Those are the fields that agree. The others are asked for.": lambda: _defaults(
+                differ=False
             ),
-            Wrong(
-                lambda: frozenset(FIELDS),
-                "Those are all fields of the chapter. Some of them agree.",
-            ),
-        ],
+            "Those are all fields of the chapter. Some of them agree.": lambda: frozenset(FIELDS),
+        },
         hint="For each field in `reported`, compare `getattr(Olmo3Config(), field)` with the 7B's.",
         shows="A default is a fallback, not a description: read the file that came with the "
         "weights.",

@@ -4,7 +4,7 @@ from functools import cache
 
 from olmo_explain.checkpoint import read_config
 from olmo_explain.course.bundled import tiny, tiny_ids
-from olmo_explain.course.exercise import Exercise, Wrong
+from olmo_explain.course.exercise import Exercise
 
 PROMPT = "To be, or not to be: to be"
 TWO_TOKENS = 2
@@ -37,97 +37,66 @@ EXERCISES = {
     "03.1": Exercise(
         question=f"bytes of `tiny`'s embedding that {PROMPT!r} reads",
         right=lambda: len(set(_ids())) * ROW_BYTES,
-        wrong=[
-            Wrong(
-                lambda: len(_ids()) * ROW_BYTES,
-                "That reads a row for each token. A row that is looked up twice is still one row "
-                "of the file.",
+        wrong={
+            "That reads a row for each token. A row that is looked up twice is still one row of "
+            "the file.": lambda: len(_ids()) * ROW_BYTES,
+            "That counts numbers. Each has two bytes in bfloat16.": lambda: (
+                len(set(_ids())) * TINY.hidden_size
             ),
-            Wrong(
-                lambda: len(set(_ids())) * TINY.hidden_size,
-                "That counts numbers. Each has two bytes in bfloat16.",
+            "That takes a word for a token. Print the ids: the same word with a capital, or "
+            "without a space before it, has another id "
+            "and another row.": lambda: len(_words()) * ROW_BYTES,
+            "That is what the embedding *holds*. A prompt reads the rows of its tokens.": lambda: (
+                TINY.vocab_size * ROW_BYTES
             ),
-            Wrong(
-                lambda: len(_words()) * ROW_BYTES,
-                "That takes a word for a token. Print the ids: the same word with a capital, or "
-                "without a space before it, has another id and another row.",
-            ),
-            Wrong(
-                lambda: TINY.vocab_size * ROW_BYTES,
-                "That is what the embedding *holds*. A prompt reads the rows of its tokens.",
-            ),
-            Wrong(
-                lambda: len(set(_ids())),
-                "So many rows. How many bytes has each?",
-            ),
-        ],
+            "So many rows. How many bytes has each?": lambda: len(set(_ids())),
+        },
         hint="Different ids, times the bytes of a row: `hidden_size` numbers of two bytes.",
         shows="Reading is counted in rows of the file, not in words and not in tokens.",
     ),
     "03.2": Exercise(
         question="rows of the 7B's `lm_head.weight` that a prompt of two tokens reads",
         right=lambda: SEVEN.vocab_size,
-        wrong=[
-            Wrong(
-                lambda: TWO_TOKENS,
-                "That is the embedding, which looks rows up. `lm_head` gives a score to *every* "
-                "token there is, and each score needs its row.",
+        wrong={
+            "That is the embedding, which looks rows up. `lm_head` gives a score to *every* token "
+            "there is, and each score needs its row.": lambda: TWO_TOKENS,
+            "The token that comes out is one, but it is chosen among the scores of all.": lambda: 1,
+            "That multiplies by the positions. They share what is read: a row that is used at two "
+            "positions is one row.": lambda: TWO_TOKENS * SEVEN.vocab_size,
+            "That is how long a row is. How many rows has `lm_head.weight`?": lambda: (
+                SEVEN.hidden_size
             ),
-            Wrong(
-                lambda: 1,
-                "The token that comes out is one, but it is chosen among the scores of all.",
-            ),
-            Wrong(
-                lambda: TWO_TOKENS * SEVEN.vocab_size,
-                "That multiplies by the positions. They share what is read: a row that is used at "
-                "two positions is one row.",
-            ),
-            Wrong(
-                lambda: SEVEN.hidden_size,
-                "That is how long a row is. How many rows has `lm_head.weight`?",
-            ),
-        ],
+        },
         hint="`lm_head.weight` is [V, D], and its product with a position gives V scores.",
         shows="The same shape as the embedding, and read in the opposite way: all of it, always.",
     ),
     "03.3": Exercise(
         question="the share of the 32B's parameters that a prompt of one token leaves unread",
         right=lambda: UNREAD,
-        wrong=[
-            Wrong(
-                lambda: 2 * UNREAD,
-                "That leaves `lm_head` unread too. It is a product, and reads all of its rows.",
+        wrong={
+            "That leaves `lm_head` unread too. It is a product, and "
+            "reads all of its rows.": lambda: 2 * UNREAD,
+            "That is the share that is read. The rest is asked for.": lambda: 1 - UNREAD,
+            "That is a share of the embedding. Of all parameters of the model, please.": lambda: (
+                (BIG.vocab_size - 1) / BIG.vocab_size
             ),
-            Wrong(lambda: 1 - UNREAD, "That is the share that is read. The rest is asked for."),
-            Wrong(
-                lambda: (BIG.vocab_size - 1) / BIG.vocab_size,
-                "That is a share of the embedding. Of all parameters of the model, please.",
-            ),
-            Wrong(
-                lambda: 1 / BIG.vocab_size,
-                "That is the part of the embedding that one token *reads*.",
-            ),
-            Wrong(
-                lambda: 100 * UNREAD, "Right, in per cent. Answer with the share, between 0 and 1."
-            ),
-        ],
+            "That is the part of the embedding that one token *reads*.": lambda: 1 / BIG.vocab_size,
+            "Right, in per cent. Answer with the share, between 0 and 1.": lambda: 100 * UNREAD,
+        },
         hint="All rows of the embedding but one, over all parameters.",
         shows="Less than two per cent: a large matrix, and a small part of a large model.",
     ),
     "03.4": Exercise(
         question="the token of `tiny` with the shortest row",
         right=lambda: _text(_by_length()[0]),
-        wrong=[
-            Wrong(lambda: _text(_by_length()[-1]), "That is the longest row."),
-            Wrong(
-                lambda: _by_length()[0],
-                "That is its id. Answer with its text: `tokenizer.decode([...])`.",
+        wrong={
+            "That is the longest row.": lambda: _text(_by_length()[-1]),
+            "That is its id. Answer with its text: `tokenizer.decode([...])`.": lambda: (
+                _by_length()[0]
             ),
-            Wrong(
-                lambda: _text(_by_length()[1]),
-                "Very short, but one is shorter still. Does your list leave out special tokens?",
-            ),
-        ],
+            "Very short, but one is shorter still. Does your list "
+            "leave out special tokens?": lambda: _text(_by_length()[1]),
+        },
         hint="`W.float().norm(dim=-1)` gives the length of each row; `argmin` finds one.",
         shows="The training text never holds it. The shortest rows are those of tokens that are "
         "hardly ever seen: weight decay shrinks them, and nothing else moves them.",

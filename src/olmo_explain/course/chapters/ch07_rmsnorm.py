@@ -66,21 +66,16 @@ EXERCISES = {
     "07.1": Exercise(
         question="(3, 4), normalised",
         right=lambda: _normalised(VECTOR),
-        wrong=[
-            Wrong(
-                lambda: tuple(x / math.hypot(*VECTOR) for x in VECTOR),
-                "You divided by the length, the root of the sum of the squares. RMSNorm divides "
-                "by the root of their mean.",
+        wrong={
+            "You divided by the length, the root of the sum of the squares. RMSNorm divides by "
+            "the root of their mean.": lambda: tuple(x / math.hypot(*VECTOR) for x in VECTOR),
+            "That is LayerNorm: it subtracts the mean first. RMSNorm leaves the mean in.": lambda: (
+                tuple((x - fmean(VECTOR)) / pstdev(VECTOR) for x in VECTOR)
             ),
-            Wrong(
-                lambda: tuple((x - fmean(VECTOR)) / pstdev(VECTOR) for x in VECTOR),
-                "That is LayerNorm: it subtracts the mean first. RMSNorm leaves the mean in.",
+            "You divided by the mean square. The root is still to be taken.": lambda: tuple(
+                x / fmean(x**2 for x in VECTOR) for x in VECTOR
             ),
-            Wrong(
-                lambda: tuple(x / fmean(x**2 for x in VECTOR) for x in VECTOR),
-                "You divided by the mean square. The root is still to be taken.",
-            ),
-        ],
+        },
         hint="Square both numbers, take the mean, take the root, and divide both by it.",
         shows="The length of this vector is 5, and of the result √2: the root of its size.",
         tolerance=5e-3,
@@ -88,38 +83,25 @@ EXERCISES = {
     "07.2": Exercise(
         question="the name of the first value that differs",
         right=_first_difference,
-        wrong=[
-            Wrong(
-                lambda: "resid_mid",
-                "That differs too, but later: it is the sum. OLMo normalises before it adds, and "
-                "the norm's output is a value of its own.",
+        wrong={
+            "That differs too, but later: it is the sum. OLMo normalises before it adds, and the "
+            "norm's output is a value of its own.": lambda: "resid_mid",
+            "That is what the norm is given. It was computed before the wrong ε was met.": lambda: (
+                "o_proj"
             ),
-            Wrong(
-                lambda: "o_proj",
-                "That is what the norm is given. It was computed before the wrong ε was met.",
+            "That is what attention reads, and OLMo has no norm there. This norm stands behind "
+            "attention: it normalises what attention writes.": lambda: "resid_pre",
+            "That is computed inside attention, before this norm: nothing there has changed. The "
+            "norm works on what attention writes.": Wrong(
+                lambda: "q_norm", also=lambda name: name in ("q_proj", "k_proj", "v_proj", "k_norm")
             ),
-            Wrong(
-                lambda: "resid_pre",
-                "That is what attention reads, and OLMo has no norm there. This norm stands behind "
-                "attention: it normalises what attention writes.",
-            ),
-            Wrong(
-                lambda: "q_norm",
-                "That is computed inside attention, before this norm: nothing there has changed. "
-                "The norm works on what attention writes.",
-                also=lambda name: name in ("q_proj", "k_proj", "v_proj", "k_norm"),
-            ),
-            Wrong(
+            "That is the module. `verify` names values: which one does this module give?": Wrong(
                 lambda: "post_attention_layernorm",
-                "That is the module. `verify` names values: which one does this module give?",
                 also=lambda name: name.endswith("post_attention_layernorm"),
             ),
-            Wrong(
-                lambda: "mlp_out",
-                "That is what the layer's last norm gives, which has an ε of its own. The one that "
-                "was changed comes earlier.",
-            ),
-        ],
+            "That is what the layer's last norm gives, which has an ε of its own. The one that "
+            "was changed comes earlier.": lambda: "mlp_out",
+        },
         hint="All values before this norm are as they were. What is its own output called, before "
         "anything is added?",
         shows="`verify` also says why: `wrong.cause` names the module and its ε.",
@@ -127,47 +109,34 @@ EXERCISES = {
     "07.3": Exercise(
         question="how many numbers share one mean square",
         right=lambda: _norm_size("k_norm"),
-        wrong=[
-            Wrong(
-                lambda: _norm_size("q_norm"),
-                "That is `q_norm`'s number, H · Dh, and the hidden size too. The 32B has fewer "
-                "heads of keys than of queries.",
+        wrong={
+            "That is `q_norm`'s number, H · Dh, and the hidden size too. The 32B has fewer heads "
+            "of keys than of queries.": lambda: _norm_size("q_norm"),
+            "That would be a norm for each head. OLMo normalises the whole projection, before it "
+            "is cut into heads.": lambda: read_config("olmo3-32b").head_dim,
+            "That is the 7B's, whose queries and keys have as many heads. Take the 32B.": lambda: (
+                read_config("olmo3-7b").hidden_size
             ),
-            Wrong(
-                lambda: read_config("olmo3-32b").head_dim,
-                "That would be a norm for each head. OLMo normalises the whole projection, before "
-                "it is cut into heads.",
+            "That is how many heads of keys there are. Each has `head_dim` numbers.": lambda: (
+                read_config("olmo3-32b").num_key_value_heads
             ),
-            Wrong(
-                lambda: read_config("olmo3-7b").hidden_size,
-                "That is the 7B's, whose queries and keys have as many heads. Take the 32B.",
-            ),
-            Wrong(
-                lambda: read_config("olmo3-32b").num_key_value_heads,
-                "That is how many heads of keys there are. Each has `head_dim` numbers.",
-            ),
-        ],
+        },
         hint="The mean goes over all that `k_proj` gives for one position.",
         shows="K · Dh: all key heads of one position together, and no other position.",
     ),
     "07.4": Exercise(
         question="each number of the result",
         right=lambda: _normalised([SMALL], EPS)[0],
-        wrong=[
-            Wrong(
-                lambda: SMALL / (SMALL + EPS),
-                "You added ε outside the root, to the root mean square. It belongs inside, "
-                "beside the mean square, where it is as large as what it is added to.",
+        wrong={
+            "You added ε outside the root, to the root mean square. It belongs inside, beside the "
+            "mean square, where it is as large as what "
+            "it is added to.": lambda: SMALL / (SMALL + EPS),
+            "That is without ε. Is it small beside the mean square of this vector?": lambda: (
+                _normalised([SMALL])[0]
             ),
-            Wrong(
-                lambda: _normalised([SMALL])[0],
-                "That is without ε. Is it small beside the mean square of this vector?",
-            ),
-            Wrong(
-                lambda: SMALL / (SMALL**2 + EPS),
-                "The ε is in the right place, but you divided by the mean square. Take the root.",
-            ),
-        ],
+            "The ε is in the right place, but you divided by the "
+            "mean square. Take the root.": lambda: SMALL / (SMALL**2 + EPS),
+        },
         hint="The mean square is 0.001², and ε is added to it before the root is taken.",
         shows="1 / √2. An ε of a millionth matters for a vector of a thousandth: it is compared "
         "with the square.",
@@ -176,19 +145,13 @@ EXERCISES = {
     "07.5": Exercise(
         question="root mean square of `attn_out` after, divided by that before",
         right=_kept,
-        wrong=[
-            Wrong(
-                lambda: 1.0,
-                "So it would be without ε: the norm takes every factor back. Compare ε with the "
-                "mean square of what the norm is given now.",
-            ),
-            Wrong(
-                lambda: 1 / FACTOR,
-                "That is the factor of `o_proj`'s output. The norm comes after it, before the "
-                "addition, and divides by the size of that output.",
-            ),
-            Wrong(lambda: float(FACTOR), "The weights were divided, so nothing can grow."),
-        ],
+        wrong={
+            "So it would be without ε: the norm takes every factor back. Compare ε with the mean "
+            "square of what the norm is given now.": lambda: 1.0,
+            "That is the factor of `o_proj`'s output. The norm comes after it, before the "
+            "addition, and divides by the size of that output.": lambda: 1 / FACTOR,
+            "The weights were divided, so nothing can grow.": lambda: float(FACTOR),
+        },
         hint="Divide what goes into the norm by 1,024 (the chapter's `x`), run the norm on it, and "
         "compare root mean squares.",
         shows="Multiplying is taken back whole. Dividing is taken back only while ε is small "

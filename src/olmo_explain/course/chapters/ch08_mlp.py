@@ -76,42 +76,32 @@ EXERCISES = {
     "08.1": Exercise(
         question="what one neuron writes with, D numbers",
         right=lambda: _weight("down_proj")[:, NEURON],
-        wrong=[
-            Wrong(
-                lambda: _weight("down_proj")[NEURON],
-                "That is a row: F numbers, with which one number of the output reads all "
-                "neurons. Neurons are inputs of `down_proj`, and inputs are columns.",
-            ),
-            Wrong(
+        wrong={
+            "That is a row: F numbers, with which one number of the output reads all neurons. "
+            "Neurons are inputs of `down_proj`, and "
+            "inputs are columns.": lambda: _weight("down_proj")[NEURON],
+            "That is a row of `gate_proj`: the neuron reads with it. With which matrix does it "
+            "write?": Wrong(
                 lambda: _weight("gate_proj")[NEURON],
-                "That is a row of `gate_proj`: the neuron reads with it. With which matrix does it "
-                "write?",
                 also=lambda answer: same(_weight("up_proj")[NEURON], answer),
             ),
-        ],
+        },
         hint="The matrix that goes back to D numbers has one row or one column a neuron: which?",
         shows="Two rows that read, one column that writes: a neuron is a slice of three matrices.",
     ),
     "08.2": Exercise(
         question="how active the neuron is",
         right=lambda: _silu(GATE) * UP,
-        wrong=[
-            Wrong(
-                lambda: _silu(UP) * GATE,
-                "You sent `up` through SiLU. It is the gate that goes through it; `up` is only "
-                "multiplied.",
-            ),
-            Wrong(
-                lambda: _silu(GATE) / GATE * UP,
-                "That gate is σ alone. SiLU is x · σ(x), so the gate's size and sign count too.",
-            ),
-            Wrong(
-                lambda: max(0.0, GATE) * UP,
-                "That is ReLU: it shuts for every negative number. SiLU lets a little through.",
-            ),
-            Wrong(lambda: GATE * UP, "The gate still has to go through SiLU."),
-            Wrong(lambda: _silu(GATE), "That is the opened gate. Multiply it with `up`."),
-        ],
+        wrong={
+            "You sent `up` through SiLU. It is the gate that goes through it; `up` is only "
+            "multiplied.": lambda: _silu(UP) * GATE,
+            "That gate is σ alone. SiLU is x · σ(x), so the "
+            "gate's size and sign count too.": lambda: _silu(GATE) / GATE * UP,
+            "That is ReLU: it shuts for every negative number. SiLU "
+            "lets a little through.": lambda: max(0.0, GATE) * UP,
+            "The gate still has to go through SiLU.": lambda: GATE * UP,
+            "That is the opened gate. Multiply it with `up`.": lambda: _silu(GATE),
+        },
         hint="SiLU(gate) · up, with SiLU(x) = x / (1 + e⁻ˣ).",
         shows="Below zero: both a gate and a product may be negative.",
         tolerance=5e-3,
@@ -119,25 +109,18 @@ EXERCISES = {
     "08.3": Exercise(
         question="at how many positions the MLP's output changes",
         right=_positions_changed,
-        wrong=[
-            Wrong(
+        wrong={
+            "Later positions would change if this were attention. Does any line of the MLP let "
+            "one position see another?": Wrong(
                 lambda: _input().shape[1] - CHANGED,
-                "Later positions would change if this were attention. Does any line of the MLP "
-                "let one position see another?",
                 also=lambda count: same(_input().shape[1] - CHANGED - 1, count),
             ),
-            Wrong(
-                lambda: _input().shape[1],
-                "All of them? The three products multiply numbers of one position with weights, "
-                "never with another position.",
-            ),
-            Wrong(
-                lambda: CHANGED,
-                "That is the number of the position that was changed. At how many is the output "
-                "another one?",
-            ),
-            Wrong(lambda: 0, "Its own position's output is computed from it, so that one changes."),
-        ],
+            "All of them? The three products multiply numbers of one position with weights, never "
+            "with another position.": lambda: _input().shape[1],
+            "That is the number of the position that was changed. At how many is the output "
+            "another one?": lambda: CHANGED,
+            "Its own position's output is computed from it, so that one changes.": lambda: 0,
+        },
         hint="Add one to `x` at that position, run `mlp` on both, and count where they differ.",
         shows="Positions meet in attention only. The next layer's attention is where the others "
         "hear of it.",
@@ -145,27 +128,20 @@ EXERCISES = {
     "08.4": Exercise(
         question="MLPs' share of all parameters of the 32B",
         right=lambda: _share(read_config("olmo3-32b")),
-        wrong=[
-            Wrong(
-                lambda: _share(read_config("olmo3-32b"), matrices=2),
-                "You counted two matrices. A gated MLP has three: gate, up and down.",
+        wrong={
+            "You counted two matrices. A gated MLP has three: gate, up and down.": lambda: _share(
+                read_config("olmo3-32b"), matrices=2
             ),
-            Wrong(
-                lambda: _share(read_config("olmo3-32b"), of=_in_layers(read_config("olmo3-32b"))),
-                "That is the share of the layers. The embedding and `lm_head` are parameters too.",
+            "That is the share of the layers. The embedding and "
+            "`lm_head` are parameters too.": lambda: _share(
+                read_config("olmo3-32b"), of=_in_layers(read_config("olmo3-32b"))
             ),
-            Wrong(
-                lambda: _share(read_config("olmo3-7b")),
-                "That is the 7B's. Take `hidden_size`, `intermediate_size` and the parameters of "
-                "the 32B.",
+            "That is the 7B's. Take `hidden_size`, `intermediate_size` and the parameters of the "
+            "32B.": lambda: _share(read_config("olmo3-7b")),
+            "That is one layer's MLP. There is one in each layer.": lambda: (
+                _share(read_config("olmo3-32b")) / read_config("olmo3-32b").num_hidden_layers
             ),
-            Wrong(
-                lambda: (
-                    _share(read_config("olmo3-32b")) / read_config("olmo3-32b").num_hidden_layers
-                ),
-                "That is one layer's MLP. There is one in each layer.",
-            ),
-        ],
+        },
         hint="Three matrices of D · F numbers in each of L layers, over `config.parameters`.",
         shows="Far more than in the 7B: few key-value heads make attention small, and F is large.",
         tolerance=6e-3,
@@ -173,18 +149,15 @@ EXERCISES = {
     "08.5": Exercise(
         question="the names of two matrices",
         right=_signs_that_cancel,
-        wrong=[
-            Wrong(
+        wrong={
+            "SiLU(−x) is not −SiLU(x), so the gate's sign does not "
+            "cancel. Try a few numbers.": Wrong(
                 lambda: frozenset({"gate_proj", "up_proj"}),
-                "SiLU(−x) is not −SiLU(x), so the gate's sign does not cancel. Try a few numbers.",
                 also=lambda names: "gate_proj" in names and len(names) == 2,
             ),
-            Wrong(
-                lambda: frozenset(MATRICES),
-                "Two of them, not three: an odd number of signs cannot cancel, and one of the "
-                "three goes through SiLU first.",
-            ),
-        ],
+            "Two of them, not three: an odd number of signs cannot cancel, and one of the three "
+            "goes through SiLU first.": lambda: frozenset(MATRICES),
+        },
         hint="Which two enter the result only as factors of one product?",
         shows="So the weights of a model are not unique: flip both signs, and nothing changes.",
     ),

@@ -90,32 +90,21 @@ EXERCISES = {
     "09.1": Exercise(
         question="module calls of the 32B",
         right=lambda: _calls("olmo3-32b"),
-        wrong=[
-            Wrong(
-                lambda: _calls("olmo3-32b") - 1,
-                "One too few, as in the report's 388: that is one rotary call, for all layers "
-                "alike. A right release makes one for each layer type.",
+        wrong={
+            "One too few, as in the report's 388: that is one rotary call, for all layers alike. "
+            "A right release makes one for each layer type.": lambda: _calls("olmo3-32b") - 1,
+            "That is the 7B's. The 32B has more layers.": Wrong(
+                lambda: _calls("olmo3-7b"), also=lambda calls: same(_calls("olmo3-7b") - 1, calls)
             ),
-            Wrong(
-                lambda: _calls("olmo3-7b"),
-                "That is the 7B's. The 32B has more layers.",
-                also=lambda calls: same(_calls("olmo3-7b") - 1, calls),
+            "Those are the linear modules alone. Norms, activations, the embedding and the rotary "
+            "module are called too.": lambda: _preset("olmo3-32b").counts["Linear"],
+            "That is how many weights there are. Modules without a weight are called too: SiLU, "
+            "and the rotary "
+            "module.": lambda: sum(part.count for part in read_config("olmo3-32b").components),
+            "The rotary module is missing.": lambda: _without_rotary(
+                read_config("olmo3-32b").num_hidden_layers
             ),
-            Wrong(
-                lambda: _preset("olmo3-32b").counts["Linear"],
-                "Those are the linear modules alone. Norms, activations, the embedding and the "
-                "rotary module are called too.",
-            ),
-            Wrong(
-                lambda: sum(part.count for part in read_config("olmo3-32b").components),
-                "That is how many weights there are. Modules without a weight are called too: "
-                "SiLU, and the rotary module.",
-            ),
-            Wrong(
-                lambda: _without_rotary(read_config("olmo3-32b").num_hidden_layers),
-                "The rotary module is missing.",
-            ),
-        ],
+        },
         hint="Seven linear modules, four norms and one activation in each layer; then what stands "
         "outside the layers.",
         shows="12 L + 5: with 64 layers in place of 32 it is not quite twice the 7B's.",
@@ -123,71 +112,56 @@ EXERCISES = {
     "09.2": Exercise(
         question="module calls while ten tokens are written",
         right=_calls_to_write,
-        wrong=[
-            Wrong(
-                _pass,
-                "That is one pass. A pass gives one new token, and the next one needs it as input.",
+        wrong={
+            "That is one pass. A pass gives one new token, and the "
+            "next one needs it as input.": _pass,
+            "That is the number of passes. Each of them calls every module.": Wrong(
+                lambda: NEW, also=lambda passes: same(NEW + 1, passes)
             ),
-            Wrong(
-                lambda: NEW,
-                "That is the number of passes. Each of them calls every module.",
-                also=lambda passes: same(NEW + 1, passes),
-            ),
-            Wrong(
-                lambda: (NEW + 1) * _pass(),
-                "One pass too many: the pass that reads the prompt already gives the first token.",
-            ),
-            Wrong(
+            "One pass too many: the pass that reads the prompt "
+            "already gives the first token.": lambda: (NEW + 1) * _pass(),
+            "The tokens of the prompt go through in one pass together: a position is an axis of "
+            "the tensors, not a call.": Wrong(
                 lambda: (tiny_ids(PROMPT).shape[1] + NEW) * _pass(),
-                "The tokens of the prompt go through in one pass together: a position is an axis "
-                "of the tensors, not a call.",
                 also=lambda calls: same((tiny_ids(PROMPT).shape[1] + NEW - 1) * _pass(), calls),
             ),
-        ],
+        },
         hint="How many passes is that? The first one reads the whole prompt.",
         shows="Reading is one pass, writing one for each token: chapter 11 counts what that costs.",
     ),
     "09.3": Exercise(
         question="parameters that the 7B reads",
         right=lambda: _read(1),
-        wrong=[
-            Wrong(
-                lambda: read_config("olmo3-7b").parameters,
-                "That is what the model holds. Of the embedding only some rows are read.",
+        wrong={
+            "That is what the model holds. Of the embedding only some rows are read.": lambda: (
+                read_config("olmo3-7b").parameters
             ),
-            Wrong(
-                lambda: _read(SAID),
-                "A row for each position. A row looked up a hundred times is still one row.",
+            "A row for each position. A row looked up a hundred times is still one row.": lambda: (
+                _read(SAID)
             ),
-            Wrong(lambda: _read(0), "One row of the embedding is read, too: the token's own."),
-            Wrong(
-                lambda: _read(2),
-                "That is for the chapter's two different tokens. Here it is one token.",
+            "One row of the embedding is read, too: the token's own.": lambda: _read(0),
+            "That is for the chapter's two different tokens. Here it is one token.": lambda: _read(
+                2
             ),
-        ],
+        },
         hint="All parameters, less the embedding, plus the rows of it that are looked up.",
         shows="The other weights are read whole, however short or long the prompt is.",
     ),
     "09.4": Exercise(
         question="the names of the values that are missing",
         right=_not_told_apart,
-        wrong=[
-            Wrong(
+        wrong={
+            "Not `z`: it is what the fused operator gives.": Wrong(
                 lambda: frozenset({"scores", "masked_scores", "pattern", "z"}),
-                "Not `z`: it is what the fused operator gives.",
                 also=lambda names: "z" in names,
             ),
-            Wrong(
-                lambda: frozenset({"pattern"}),
-                "The pattern is one of them. From which values is it computed, inside the same "
-                "operator?",
-            ),
-            Wrong(
+            "The pattern is one of them. From which values is it computed, inside the same "
+            "operator?": lambda: frozenset({"pattern"}),
+            "Those are modules of their own, and run before attention is called.": Wrong(
                 lambda: frozenset({"q_proj", "k_proj", "v_proj"}),
-                "Those are modules of their own, and run before attention is called.",
                 also=lambda names: any(f"{part}_proj" in names for part in "qkvo"),
             ),
-        ],
+        },
         hint='Trace the model loaded with `attention="sdpa"`, with `ops=True`, and compare '
         "the names of the steps with the chapter's `names`.",
         shows="One operator goes from q, k and v to z. Who wants to see a pattern needs eager "
@@ -196,22 +170,15 @@ EXERCISES = {
     "09.5": Exercise(
         question="how many layers YaRN scales there",
         right=_scaled_layers,
-        wrong=[
-            Wrong(
-                lambda: LAYERS // 4,
-                "So OLMo 3 was trained: full layers only. But take the calls of the layers away "
-                "from 196. How many rotary calls are left?",
+        wrong={
+            "So OLMo 3 was trained: full layers only. But take the calls of the layers away from "
+            "196. How many rotary calls are left?": lambda: LAYERS // 4,
+            "Those are the sliding layers. One rotary call serves all layers alike.": lambda: (
+                LAYERS - LAYERS // 4
             ),
-            Wrong(
-                lambda: LAYERS - LAYERS // 4,
-                "Those are the sliding layers. One rotary call serves all layers alike.",
-            ),
-            Wrong(
-                lambda: 0,
-                "Some are: a release with a single rotary call takes its angles from the scaled "
-                "kind.",
-            ),
-        ],
+            "Some are: a release with a single rotary call takes its "
+            "angles from the scaled kind.": lambda: 0,
+        },
         hint="12 calls a layer and three outside the layers. What is left are rotary calls: with "
         "two of them each layer type has its own angles.",
         shows="One number tells that every activation of a sliding layer was wrong.",

@@ -96,98 +96,82 @@ EXERCISES = {
     "10.1": Exercise(
         question="what head 3 writes with, [D, Dh]",
         right=lambda: _weight()[:, _columns(HEAD)],
-        wrong=[
-            Wrong(
+        wrong={
+            "Those are rows. The matrix is square, so nothing fails, but a row of `o_proj` is one "
+            "number of the output, to which every head writes.": Wrong(
                 lambda: _weight()[_columns(HEAD)],
-                "Those are rows. The matrix is square, so nothing fails, but a row of `o_proj` is "
-                "one number of the output, to which every head writes.",
                 also=lambda answer: same(_weight()[_columns(HEAD)].T, answer),
             ),
-            Wrong(
-                lambda: _weight()[:, _columns(HEAD - 1)],
-                "That is the head before it. Heads are counted from 0.",
+            "That is the head before it. Heads are counted from 0.": lambda: _weight()[
+                :, _columns(HEAD - 1)
+            ],
+            "You took every fourth column. A head is one block of `head_dim` columns.": lambda: (
+                _weight()[:, HEAD :: read_config("tiny").num_attention_heads]
             ),
-            Wrong(
-                lambda: _weight()[:, HEAD :: read_config("tiny").num_attention_heads],
-                "You took every fourth column. A head is one block of `head_dim` columns.",
-            ),
-            Wrong(
+            "That is one column. A head has `head_dim` of them.": Wrong(
                 lambda: _weight()[:, HEAD : HEAD + 1],
-                "That is one column. A head has `head_dim` of them.",
                 also=lambda answer: same(_weight()[:, HEAD], answer),
             ),
-            Wrong(
+            "Those are the right columns of another layer's `o_proj`. The chapter's layer is "
+            "`LAYER`.": Wrong(
                 lambda: _weight(layer=read_config("tiny").full_attention_layers[0])[
                     :, _columns(HEAD)
                 ],
-                "Those are the right columns of another layer's `o_proj`. The chapter's layer is "
-                "`LAYER`.",
                 also=lambda answer: any(
                     same(_weight(layer=layer)[:, _columns(HEAD)], answer)
                     for layer in range(read_config("tiny").num_hidden_layers)
                 ),
             ),
-            Wrong(
+            "Those are columns of another weight. A head writes with `o_proj`.": Wrong(
                 lambda: _weight("v_proj")[:, _columns(HEAD)],
-                "Those are columns of another weight. A head writes with `o_proj`.",
                 also=lambda answer: any(
                     same(_weight(name)[part], answer)
                     for name in ("q_proj", "k_proj", "v_proj")
                     for part in (_columns(HEAD), (slice(None), _columns(HEAD)))
                 ),
             ),
-        ],
+        },
         hint="The heads stand side by side at the input of `o_proj`, and inputs are columns.",
         shows='`head_slices` gives the same: `o_proj.weight[head_slices(…)["o_proj"].index]`.',
     ),
     "10.2": Exercise(
         question="the other heads that share keys with head 27",
         right=lambda: _others(lambda head: head // _big().queries_per_kv_head),
-        wrong=[
-            Wrong(
-                lambda: _others(lambda head: head // _big().queries_per_kv_head) | {SHARING},
-                "Those are all that read these keys. Which other ones are there?",
+        wrong={
+            "Those are all that read these keys. Which other ones are there?": lambda: (
+                _others(lambda head: head // _big().queries_per_kv_head) | {SHARING}
             ),
-            Wrong(
+            "You dealt the heads out in turn, `h % 8`. Heads that share stand side by side: `h // "
+            "(H / K)`.": Wrong(
                 lambda: _others(lambda head: head % _big().num_key_value_heads),
-                "You dealt the heads out in turn, `h % 8`. Heads that share stand side by side: "
-                "`h // (H / K)`.",
                 also=lambda heads: same(_others(lambda h: h % _big().queries_per_kv_head), heads),
             ),
-            Wrong(
-                lambda: _others(lambda head: head // _big().num_key_value_heads),
-                "You made groups of eight. Eight is how many groups there are; how many query "
-                "heads are in each?",
-            ),
-        ],
+            "You made groups of eight. Eight is how many groups there are; how many query heads "
+            "are in each?": lambda: _others(lambda head: head // _big().num_key_value_heads),
+        },
         hint="H / K query heads share one key-value head, the first ones number 0, and so on.",
         shows="So a slice of `k_proj` in the 32B belongs to five heads.",
     ),
     "10.3": Exercise(
         question="norm of a head's slice of q_proj at initialisation, 32B",
         right=lambda: initial_norm(_big()),
-        wrong=[
-            Wrong(
-                lambda: initial_norm(read_config("olmo3-7b")),
-                "That is the 7B's. The rows of the 32B are longer.",
+        wrong={
+            "That is the 7B's. The rows of the 32B are longer.": lambda: initial_norm(
+                read_config("olmo3-7b")
             ),
-            Wrong(
-                lambda: _big().initializer_range * _big().hidden_size,
-                "That is the whole of `q_proj`, all heads. One head has `head_dim` rows.",
+            "That is the whole of `q_proj`, all heads. One head has `head_dim` rows.": lambda: (
+                _big().initializer_range * _big().hidden_size
             ),
-            Wrong(
-                lambda: initial_norm(_big()) ** 2,
-                "That is the sum of the squares. The norm is its root.",
+            "That is the sum of the squares. The norm is its root.": lambda: (
+                initial_norm(_big()) ** 2
             ),
-            Wrong(
-                lambda: _big().initializer_range * _big().head_dim * _big().hidden_size,
-                "You multiplied σ by n. The squares add up, so the norm is σ · √n.",
+            "You multiplied σ by n. The squares add up, so the norm is σ · √n.": lambda: (
+                _big().initializer_range * _big().head_dim * _big().hidden_size
             ),
-            Wrong(
-                lambda: _big().initializer_range * math.sqrt(_big().hidden_size),
-                "That is one row. A head has `head_dim` of them.",
+            "That is one row. A head has `head_dim` of them.": lambda: (
+                _big().initializer_range * math.sqrt(_big().hidden_size)
             ),
-        ],
+        },
         hint="It is σ · √n, and the slice has n numbers: `head_dim` rows of `hidden_size` numbers.",
         shows="A norm says something only beside the norm of its model's initialisation: a larger "
         "model starts with larger slices.",
@@ -195,32 +179,23 @@ EXERCISES = {
     "10.4": Exercise(
         question="the factor by which head 0's query grows",
         right=_grown,
-        wrong=[
-            Wrong(
-                lambda: 2.0,
-                "So much before `q_norm`. The head is also part of what `q_norm` divides by, and "
-                "that grew too.",
+        wrong={
+            "So much before `q_norm`. The head is also part of what `q_norm` divides by, and that "
+            "grew too.": lambda: 2.0,
+            "You divided by the mean square. `q_norm` divides by its root.": lambda: (
+                _grown() ** 2 / 2
             ),
-            Wrong(
-                lambda: _grown() ** 2 / 2,
-                "You divided by the mean square. `q_norm` divides by its root.",
-            ),
-            Wrong(
-                lambda: 1.0,
-                "So it would be with a norm for each head. OLMo's goes over all heads together: "
-                "the others did not grow.",
-            ),
-            Wrong(
+            "So it would be with a norm for each head. OLMo's goes over all heads together: the "
+            "others did not grow.": lambda: 1.0,
+            "You doubled the mean square of that head. Doubling its numbers makes it four times "
+            "as large.": Wrong(
                 lambda: 2 / math.sqrt(2 * 4 / 4),
-                "You doubled the mean square of that head. Doubling its numbers makes it four "
-                "times as large.",
                 also=lambda factor: same(2 / math.sqrt(5 / 4), factor),
             ),
-            Wrong(
-                lambda: _grown() / 2,
-                "That is the factor of the other three heads, which only share the divisor.",
+            "That is the factor of the other three heads, which only share the divisor.": lambda: (
+                _grown() / 2
             ),
-        ],
+        },
         hint="Write the mean square before and after: one head of four has numbers twice as large, "
         "so squares four times as large.",
         shows="And the other three shrink, though their rows are what they were.",
@@ -229,24 +204,17 @@ EXERCISES = {
     "10.5": Exercise(
         question="(layer, head) of the head that is missed most",
         right=_most_missed,
-        wrong=[
-            Wrong(
-                _induction_head,
-                "That head has the highest induction score, but others of its layer do the same "
-                "work. Which head has no other to take its place?",
+        wrong={
+            "That head has the highest induction score, but others of its layer do the same work. "
+            "Which head has no other to take its place?": _induction_head,
+            "That head has the largest norm of its queries. A norm is not a job: measure the "
+            "loss.": Wrong(
+                lambda: _largest("q_proj"), also=lambda place: place == _largest("k_proj")
             ),
-            Wrong(
-                lambda: _largest("q_proj"),
-                "That head has the largest norm of its queries. A norm is not a job: measure the "
-                "loss.",
-                also=lambda place: place == _largest("k_proj"),
+            "Another head is missed more. Take them all, and look for the largest loss.": Wrong(
+                lambda: (0, 0), also=lambda place: place in _places()
             ),
-            Wrong(
-                lambda: (0, 0),
-                "Another head is missed more. Take them all, and look for the largest loss.",
-                also=lambda place: place in _places(),
-            ),
-        ],
+        },
         hint="Silence each head in turn with `oe.ablate_head`, and compare "
         "`circuits.repetition_losses(model, ids, PERIOD).second`.",
         shows="Without it the induction heads no longer find the place. It is also first by the "

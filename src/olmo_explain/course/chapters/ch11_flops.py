@@ -45,55 +45,40 @@ EXERCISES = {
     "11.1": Exercise(
         question="FLOPs of `k_proj`",
         right=lambda: _in_32b("k_proj"),
-        wrong=[
-            Wrong(
-                lambda: _in_32b("k_proj") // 2,
-                "Those are multiply-accumulates. One MAC is two FLOPs.",
+        wrong={
+            "Those are multiply-accumulates. One MAC is two FLOPs.": lambda: _in_32b("k_proj") // 2,
+            "That is `q_proj`. Keys have fewer heads in the 32B, "
+            "so `k_proj` has fewer rows.": Wrong(
+                lambda: _in_32b("q_proj"), also=lambda flops: same(_in_32b("q_proj") // 2, flops)
             ),
-            Wrong(
-                lambda: _in_32b("q_proj"),
-                "That is `q_proj`. Keys have fewer heads in the 32B, so `k_proj` has fewer rows.",
-                also=lambda flops: same(_in_32b("q_proj") // 2, flops),
-            ),
-            Wrong(
+            "That is one position. There are a thousand.": Wrong(
                 lambda: _in_32b("k_proj") // PROMPT,
-                "That is one position. There are a thousand.",
                 also=lambda flops: same(_in_32b("k_proj") // PROMPT // 2, flops),
             ),
-            Wrong(
-                lambda: _in_32b("k_proj") // read_config("olmo3-32b").num_key_value_heads,
-                "That is one head's keys. `k_proj` computes those of all key-value heads.",
+            "That is one head's keys. `k_proj` computes those of all key-value heads.": lambda: (
+                _in_32b("k_proj") // read_config("olmo3-32b").num_key_value_heads
             ),
-        ],
+        },
         hint="Two for each weight of the matrix and each position; the matrix is [K · Dh, D].",
         shows="A tool that says half of it counts MACs.",
     ),
     "11.2": Exercise(
         question="FLOPs of one token without attention",
         right=_one_token,
-        wrong=[
-            Wrong(
-                lambda: _one_token() // 2,
-                "Those are multiply-accumulates, one a parameter: double them.",
+        wrong={
+            "Those are multiply-accumulates, one a parameter: double them.": lambda: (
+                _one_token() // 2
             ),
-            Wrong(
-                lambda: _seven().parameters,
-                "That is one for each parameter. A parameter that is multiplied takes two, the "
-                "embedding's none.",
+            "That is one for each parameter. A parameter that is multiplied takes two, the "
+            "embedding's none.": lambda: _seven().parameters,
+            "Nearly, but the embedding is looked up: it multiplies "
+            "nothing. Leave it out.": lambda: 2 * _seven().parameters,
+            "`lm_head` is missing: it multiplies as every other linear module does.": lambda: (
+                _one_token((*ATTENTION, "lm_head"))
             ),
-            Wrong(
-                lambda: 2 * _seven().parameters,
-                "Nearly, but the embedding is looked up: it multiplies nothing. Leave it out.",
-            ),
-            Wrong(
-                lambda: _one_token((*ATTENTION, "lm_head")),
-                "`lm_head` is missing: it multiplies as every other linear module does.",
-            ),
-            Wrong(
-                lambda: _one_token() * 3,
-                "That is a step of training, with its backward pass. A forward pass is a third.",
-            ),
-        ],
+            "That is a step of training, with its backward pass. A "
+            "forward pass is a third.": lambda: _one_token() * 3,
+        },
         hint="Two for each number of each matrix that multiplies: all parameters but the "
         "embedding's. The norms' are so few that they do not matter here.",
         shows="Twice the parameters that multiply. A backward pass takes two products for each "
@@ -104,56 +89,39 @@ EXERCISES = {
     "11.3": Exercise(
         question="pairs of query and key in a sliding layer",
         right=lambda: _pairs("windowed"),
-        wrong=[
-            Wrong(
-                lambda: _pairs("full"),
-                "That is the full square, masked pairs included.",
-            ),
-            Wrong(
-                lambda: _pairs("causal"),
-                "That is causal: every earlier key. In a sliding layer a query sees no further "
-                "than the window.",
-            ),
-            Wrong(
-                lambda: LONG * WINDOW,
-                "As if each query saw a whole window. The first ones have fewer keys before them.",
-            ),
-            Wrong(
-                lambda: _pairs("windowed") + LONG - WINDOW,
-                "One key too many for each query: the window counts the query's own position.",
-            ),
-            Wrong(
+        wrong={
+            "That is the full square, masked pairs included.": lambda: _pairs("full"),
+            "That is causal: every earlier key. In a sliding layer a query sees no further than "
+            "the window.": lambda: _pairs("causal"),
+            "As if each query saw a whole window. The first ones "
+            "have fewer keys before them.": lambda: LONG * WINDOW,
+            "One key too many for each query: the window counts "
+            "the query's own position.": lambda: _pairs("windowed") + LONG - WINDOW,
+            "A query sees itself too: in the triangle the first query has one key, not none and "
+            "not a half.": Wrong(
                 lambda: _pairs("windowed") - WINDOW // 2,
-                "A query sees itself too: in the triangle the first query has one key, not none "
-                "and not a half.",
                 also=lambda pairs: (
                     pairs in (_pairs("windowed") - WINDOW, _pairs("windowed") - LONG)
                 ),
             ),
-        ],
+        },
         hint="The first 4,096 queries see 1, 2, 3, … keys, all later ones 4,096.",
         shows="Less than half of the square at twice the window, and less and less beyond.",
     ),
     "11.4": Exercise(
         question="intensity of `scores` for 64 sequences, divided by that for one",
         right=lambda: _gain("scores"),
-        wrong=[
-            Wrong(
-                lambda: float(BATCH),
-                "So it would be if all sequences shared what is fetched. `scores` reads no "
-                "weights: whose keys does it read?",
-                also=lambda factor: same(_gain("gate_proj"), factor, 0.01),
+        wrong={
+            "So it would be if all sequences shared what is fetched. `scores` reads no weights: "
+            "whose keys does it read?": Wrong(
+                lambda: float(BATCH), also=lambda factor: same(_gain("gate_proj"), factor, 0.01)
             ),
-            Wrong(
-                lambda: 1 / BATCH,
-                "More sequences fetch more keys, but they also compute more scores.",
-            ),
-            Wrong(
+            "More sequences fetch more keys, but they also compute more scores.": lambda: 1 / BATCH,
+            "That is the intensity itself. Divide it by that of one sequence.": Wrong(
                 lambda: _intensity("scores", BATCH),
-                "That is the intensity itself. Divide it by that of one sequence.",
                 also=lambda factor: same(round(_intensity("scores", 1), 2), factor),
             ),
-        ],
+        },
         hint='`count_costs(config, 2048, batch, decode=True).layer()["scores"].intensity`, for '
         "both batches.",
         shows="Weights are fetched once for all sequences, so `gate_proj` gains. Keys and values "
@@ -162,29 +130,21 @@ EXERCISES = {
     "11.5": Exercise(
         question="positions at which the two are equal",
         right=lambda: _crossover("causal"),
-        wrong=[
-            Wrong(
-                lambda: _crossover("full"),
-                "That charges the full square. Here a query is charged only for the keys that it "
-                "may see, about half of it.",
-            ),
-            Wrong(
+        wrong={
+            "That charges the full square. Here a query is charged only for the keys that it may "
+            "see, about half of it.": lambda: _crossover("full"),
+            "That is against all seven linear modules. Here the MLP does not count.": Wrong(
                 lambda: _crossover("causal", "linear"),
-                "That is against all seven linear modules. Here the MLP does not count.",
                 also=lambda positions: same(_crossover("full", "linear"), positions),
             ),
-            Wrong(
+            "That is the whole model, in which three layers of four slide. One full layer is "
+            "asked for.": Wrong(
                 lambda: crossover_seq(_seven(), None, "windowed", "attention_projections"),
-                "That is the whole model, in which three layers of four slide. One full layer is "
-                "asked for.",
                 also=lambda positions: same(crossover_seq(_seven()), positions),
             ),
-            Wrong(
-                lambda: 4 * _seven().hidden_size,
-                "So with exactly half of the square. The diagonal counts too, since a query sees "
-                "itself: T (T + 1) / 2 pairs.",
-            ),
-        ],
+            "So with exactly half of the square. The diagonal counts too, since a query sees "
+            "itself: T (T + 1) / 2 pairs.": lambda: 4 * _seven().hidden_size,
+        },
         hint='`crossovers(config, "attention_projections")` gives a length for each place and '
         "each convention: which place, which convention?",
         shows="About a third of the length that the chapter found against all linear modules: a "

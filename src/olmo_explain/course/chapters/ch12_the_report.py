@@ -60,21 +60,18 @@ EXERCISES = {
     "12.1": Exercise(
         question="FLOPs of causal `scores`",
         right=lambda: _scores("causal").matmul_flops,
-        wrong=[
-            Wrong(
-                lambda: _scores("causal").macs,
-                "Those are multiply-accumulates, as in the report. One MAC is two FLOPs.",
+        wrong={
+            "Those are multiply-accumulates, as in the report. One MAC is two FLOPs.": lambda: (
+                _scores("causal").macs
             ),
-            Wrong(
+            "That is the full square, masked pairs included.": Wrong(
                 lambda: _scores("full").matmul_flops,
-                "That is the full square, masked pairs included.",
                 also=lambda flops: same(_scores("full").macs, flops),
             ),
-            Wrong(
-                lambda: _scores("full").macs * (SEQ - 1) // SEQ,
-                "Each query sees its own position too: the diagonal is missing.",
+            "Each query sees its own position too: the diagonal is missing.": lambda: (
+                _scores("full").macs * (SEQ - 1) // SEQ
             ),
-        ],
+        },
         hint="So many pairs of query and key as 1 + 2 + … + 64, in each head, `head_dim` MACs a "
         "pair.",
         shows="A little more than half of the full square: the diagonal belongs to it. Three "
@@ -83,23 +80,20 @@ EXERCISES = {
     "12.2": Exercise(
         question="module calls of the 32B on a release with one rotary call",
         right=lambda: _calls("olmo3-32b", rotary=1),
-        wrong=[
-            Wrong(
+        wrong={
+            "So many calls this installation makes. The other release calls the rotary module for "
+            "all layers alike.": Wrong(
                 lambda: _calls("olmo3-32b"),
-                "So many calls this installation makes. The other release calls the rotary module "
-                "for all layers alike.",
                 also=lambda calls: same(_calls("olmo3-32b", rotary=2), calls),
             ),
-            Wrong(
+            "That is the report's number, of the 7B. The 32B has twice as many layers.": Wrong(
                 lambda: _calls("olmo3-7b", rotary=1),
-                "That is the report's number, of the 7B. The 32B has twice as many layers.",
                 also=lambda calls: same(_calls("olmo3-7b", rotary=2), calls),
             ),
-            Wrong(
-                lambda: _calls("olmo3-32b", rotary=0),
-                "The rotary module is called there too, but how often?",
+            "The rotary module is called there too, but how often?": lambda: _calls(
+                "olmo3-32b", rotary=0
             ),
-        ],
+        },
         hint="7 linear modules, 4 norms and one activation a layer; `lm_head`, the final norm and "
         "the embedding around them; and the rotary calls.",
         shows="Linear modules, norms and activations are as many on every release.",
@@ -107,20 +101,16 @@ EXERCISES = {
     "12.3": Exercise(
         question="the largest norm recorded as 16.25",
         right=lambda: V_NORM + bf16_step(V_NORM) / 2,
-        wrong=[
-            Wrong(
-                lambda: V_NORM + bf16_step(V_NORM),
-                "That is the next number that `bfloat16` has, and would be recorded as itself.",
+        wrong={
+            "That is the next number that `bfloat16` has, and would "
+            "be recorded as itself.": lambda: V_NORM + bf16_step(V_NORM),
+            "That is half a step below 16. From 16 on the steps are twice as wide.": lambda: (
+                V_NORM + bf16_step(V_NORM) / 4
             ),
-            Wrong(
-                lambda: V_NORM + bf16_step(V_NORM) / 4,
-                "That is half a step below 16. From 16 on the steps are twice as wide.",
+            "That is the other end: down to which value. Up to which?": lambda: (
+                V_NORM - bf16_step(V_NORM) / 2
             ),
-            Wrong(
-                lambda: V_NORM - bf16_step(V_NORM) / 2,
-                "That is the other end: down to which value. Up to which?",
-            ),
-        ],
+        },
         hint="`bfloat16` keeps 8 significant bits: between 16 and 32 that is a step of 16 / 128.",
         shows="`olmo-explain report` on the real weights takes half a step, to either side, as its "
         "tolerance, and no more.",
@@ -129,23 +119,18 @@ EXERCISES = {
     "12.4": Exercise(
         question="ids of the claims that a release decides",
         right=_by_release,
-        wrong=[
-            Wrong(
+        wrong={
+            "That is one of them. A total changes because one of its parts does.": Wrong(
                 lambda: {"calls.total"},
-                "That is one of them. A total changes because one of its parts does.",
                 also=lambda ids: same("calls.total", ids) or same(("calls.total",), ids),
             ),
-            Wrong(
+            "That is one of them. What is it a part of?": Wrong(
                 lambda: {f"calls.{ROTARY}"},
-                "That is one of them. What is it a part of?",
                 also=lambda ids: same(f"calls.{ROTARY}", ids) or same((f"calls.{ROTARY}",), ids),
             ),
-            Wrong(
-                lambda: {"config.rope_type", "config.factor"},
-                "Those are read from config.json, which says the same to every release, and are "
-                "reproduced on all of them.",
-            ),
-        ],
+            "Those are read from config.json, which says the same to every release, and are "
+            "reproduced on all of them.": lambda: {"config.rope_type", "config.factor"},
+        },
         hint="It concerns calls, and the corrected claims of section 3 that count them. Take the "
         "ids from the ledger: `{claim.id for claim in explorer.shown}`.",
         shows="The wrong program agrees with the report better than the right one: agreement "
@@ -154,26 +139,21 @@ EXERCISES = {
     "12.5": Exercise(
         question="bytes of four slices",
         right=_head_bytes,
-        wrong=[
-            Wrong(
-                lambda: _head_bytes() // _bytes_each(_seven()),
-                "So many numbers. Each takes two bytes.",
+        wrong={
+            "So many numbers. Each takes two bytes.": lambda: (
+                _head_bytes() // _bytes_each(_seven())
             ),
-            Wrong(
+            "Those are the four matrices whole. A head is a slice of each.": Wrong(
                 lambda: 4 * _seven().hidden_size ** 2 * _bytes_each(_seven()),
-                "Those are the four matrices whole. A head is a slice of each.",
                 also=lambda count: same(4 * _seven().hidden_size ** 2, count),
             ),
-            Wrong(
-                lambda: _seven().bytes,
-                "That is the whole checkpoint. One head of one layer is asked for.",
+            "That is the whole checkpoint. One head of one layer is asked for.": lambda: (
+                _seven().bytes
             ),
-            Wrong(
-                lambda: _head_bytes() // 4,
-                "That is one of the slices. There are four.",
-                also=lambda count: same(_head_bytes() * 3 // 4, count),
+            "That is one of the slices. There are four.": Wrong(
+                lambda: _head_bytes() // 4, also=lambda count: same(_head_bytes() * 3 // 4, count)
             ),
-        ],
+        },
         hint="Four slices of `head_dim` × `hidden_size` numbers, two bytes each.",
         shows="A fraction of a thousandth of the checkpoint, which is why the command can check "
         "these claims over a network.",

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from olmo_explain.checkpoint import OlmoConfig, head_slices
-from olmo_explain.report.claim import CONFIGURATION, HEADER, Claim
-from olmo_explain.report.evidence import HEAD, LAYER, has_head
+from olmo_explain.checkpoint import OlmoConfig, initial_norm
+from olmo_explain.report.claim import Claim
+from olmo_explain.report.evidence import HEAD, LAYER
 
 if TYPE_CHECKING:
-    from olmo_explain.report.evidence import Evidence
+    from olmo_explain.report.evidence import Evidence, Subject
+
+header = partial(Claim, section="The report itself")
+claim = partial(Claim, section="1. Configuration", chapter="01_config")
 
 FIRST_PUBLISHED = "2025-11-20"  # OLMo 3; nothing can have been measured on it before
 
@@ -70,23 +74,22 @@ def claims() -> Iterator[Claim]:
 
 
 def _header() -> Iterator[Claim]:
-    yield Claim(
-        id="header.date",
-        section=HEADER,
-        statement="Date: 2026-02-02",
-        claimed="2026-02-02",
+    yield header(
+        "header.date",
+        "Date: 2026-02-02",
+        "2026-02-02",
         chapter="12_the_report",
         measure=lambda e: None,
         judge=lambda claimed, measured, e: None if claimed >= FIRST_PUBLISHED else False,
-        how=f"OLMo 3 was published on {FIRST_PUBLISHED}, which no report on it can precede",
+        how="OLMo 3 was published on {about}, which no report on it can precede",
+        about=FIRST_PUBLISHED,
         corrected="Nothing was measured on OLMo 3 before it was published.",
         recorded="No measurement tells a day; that it is possible is all that can be checked.",
     )
-    yield Claim(
-        id="header.model",
-        section=HEADER,
-        statement="Model: OLMo-3-7B-Instruct",
-        claimed="olmo3-7b",
+    yield header(
+        "header.model",
+        "Model: OLMo-3-7B-Instruct",
+        "olmo3-7b",
         chapter="01_config",
         measure=lambda e: f"{e.seven.config.model_type}-{e.seven.config.parameters // 10**9}b",
         how="olmo-explain config {e.seven}: model_type and parameters",
@@ -98,33 +101,33 @@ def _header() -> Iterator[Claim]:
 # -- config.json ----------------------------------------------------------------------------------
 
 
+def in_config(
+    *said: Any, field: str, look: Callable[[OlmoConfig], Any] | None = None, **parts: Any
+) -> Claim:
+    """A claim on a field, or on what `look` makes of the config. `said`: id, statement, claimed."""
+    return claim(
+        *said,
+        measure=lambda e: look(e.seven.config) if look else _value(e.seven.config, field),
+        how="olmo-explain config {e.seven}: {about}",
+        about=field,
+        **parts,
+    )
+
+
 def _fields() -> Iterator[Claim]:
-    for field, claimed in FIELDS.items():
-        yield Claim(
-            id=f"config.{field}",
-            section=CONFIGURATION,
-            statement=f"{field} is {claimed}",
-            claimed=claimed,
-            chapter="01_config",
-            measure=lambda e, field=field: _said(e.seven.config, field),
-            how=f"olmo-explain config {{e.seven}}: {field}",
-        )
-    for field, claimed in YARN.items():
-        yield Claim(
-            id=f"config.{field}",
-            section=CONFIGURATION,
-            statement=f"{field} is {claimed}",
-            claimed=claimed,
-            chapter="06_positions",
-            measure=lambda e, field=field: _said(e.seven.config.rope["full_attention"], field),
-            how=f"olmo-explain config {{e.seven}}: rope.full_attention.{field}",
-            note=_where_yarn_applies,
-        )
+    for name, value in FIELDS.items():
+        yield in_config(f"config.{name}", f"{name} is {value}", value, field=name)
+    yarn = {"chapter": "06_positions", "note": _where_yarn_applies}
+    for name, value in YARN.items():
+        field = f"rope.full_attention.{name}"
+        yield in_config(f"config.{name}", f"{name} is {value}", value, field=field, **yarn)
 
 
-def _said(config: Any, field: str) -> Any:
-    """A field's value; `none` where config.json gives it none."""
-    value = getattr(config, field)
+def _value(config: OlmoConfig, field: str) -> Any:
+    """What stands at a field, or a path of them; `none` where config.json gives it no value."""
+    value: Any = config
+    for name in field.split("."):
+        value = value[name] if isinstance(value, Mapping) else getattr(value, name)
     return "none" if value is None else value
 
 
@@ -142,54 +145,45 @@ def _where_yarn_applies(evidence: Evidence, measured: Any) -> str:
 
 
 def _layer_types() -> Iterator[Claim]:
-    def claim(name: str, statement: str, claimed: Any, **parts: Any) -> Claim:
-        how = parts.pop("how", "olmo-explain config {e.seven}: layer_types")
-        return Claim(
-            f"layers.{name}", CONFIGURATION, statement, claimed, "01_config", how=how, **parts
-        )
-
-    yield claim(
-        "alternating",
+    by_layer = partial(in_config, field="layer_types")
+    yield by_layer(
+        "layers.alternating",
         "The model uses alternating attention types",
         "alternating",
-        measure=lambda e: in_words(e.seven.config),
+        look=in_words,
         corrected="{measured}, over and over; alternating would be one and one.",
     )
-    yield claim(
-        "pattern",
+    yield by_layer(
+        "layers.pattern",
         "Pattern: [sliding, sliding, sliding, full]",
         ["sliding", "sliding", "sliding", "full"],
-        measure=lambda e: period(e.seven.config)[0],
+        look=lambda config: period(config)[0],
     )
-    yield claim(
-        "repeats",
+    yield by_layer(
+        "layers.repeats",
         "The pattern is repeated 8 times",
         8,
-        measure=lambda e: period(e.seven.config)[1],
+        look=lambda config: period(config)[1],
     )
-    yield claim(
-        "full",
+    yield in_config(
+        "layers.full",
         "Full attention layers: 3, 7, 11, 15, 19, 23, 27, 31",
         FULL_LAYERS,
-        measure=lambda e: e.seven.config.full_attention_layers,
-        how="olmo-explain config {e.seven}: full_attention_layers",
+        field="full_attention_layers",
     )
-    yield claim(
-        "sliding",
+    yield by_layer(
+        "layers.sliding",
         "Sliding attention layers: all others",
         [layer for layer in range(32) if layer not in FULL_LAYERS],
-        measure=lambda e: [
-            layer
-            for layer, kind in enumerate(e.seven.config.layer_types)
-            if kind == "sliding_attention"
+        look=lambda config: [
+            layer for layer, kind in enumerate(config.layer_types) if kind == "sliding_attention"
         ],
     )
-    yield claim(
-        "window",
+    yield in_config(
+        "layers.window",
         "Sliding attention layers have window=4096",
         4096,
-        measure=lambda e: _said(e.seven.config, "sliding_window"),
-        how="olmo-explain config {e.seven}: sliding_window",
+        field="sliding_window",
         note="The window counts the query's own position.",
     )
 
@@ -201,12 +195,8 @@ def period(config: OlmoConfig) -> tuple[list[str], int]:
     (['sliding', 'sliding', 'sliding', 'full'], 8)
     """
     kinds = [kind.removesuffix("_attention") for kind in config.layer_types]
-    length = next(
-        n
-        for n in range(1, len(kinds) + 1)
-        if len(kinds) % n == 0 and kinds[:n] * (len(kinds) // n) == kinds
-    )
-    return kinds[:length], len(kinds) // length
+    repeats = next(n for n in range(len(kinds), 0, -1) if kinds[: len(kinds) // n] * n == kinds)
+    return kinds[: len(kinds) // repeats], repeats
 
 
 def in_words(config: OlmoConfig) -> str:
@@ -225,45 +215,34 @@ def in_words(config: OlmoConfig) -> str:
 # -- components and totals ------------------------------------------------------------------------
 
 
+def in_every_layer(*said: Any, path: str, look: Callable[[Any], Any], **parts: Any) -> Claim:
+    """A claim on what `look` sees of a module in each layer: once if it is the same in all."""
+
+    def measure(evidence: Evidence) -> Any:
+        layers = evidence.seven.modules.model.layers
+        seen = [look(dict(layer.named_modules()).get(path)) for layer in layers]
+        return seen[0] if all(value == seen[0] for value in seen) else seen
+
+    how = "the modules of {e.seven} in transformers, on the meta device, every layer"
+    return claim(*said, measure=measure, how=how, **parts)
+
+
 def _components() -> Iterator[Claim]:
-    on_meta = "the modules of {e.seven} in transformers, on the meta device, every layer"
-    for name, shape in COMPONENTS.items():
-        yield Claim(
-            id=f"component.{name.split('.')[-1]}",
-            section=CONFIGURATION,
-            statement=f"Each layer contains {name}.weight {shape}",
-            claimed=shape,
-            chapter="01_config",
-            measure=lambda e, name=name: _in_every_layer(e, name, _shape),
-            how=on_meta,
-        )
-    for name in NORMS:
-        yield Claim(
-            id=f"component.{name.split('.')[-1]}.class",
-            section=CONFIGURATION,
-            statement=f"{name} is an Olmo3RMSNorm",
-            claimed="Olmo3RMSNorm",
-            chapter="07_rmsnorm",
-            measure=lambda e, name=name: _in_every_layer(e, name, _class),
-            how=on_meta,
-        )
-    yield Claim(
-        id="component.all",
-        section=CONFIGURATION,
-        statement="Each layer contains these eleven weights",
-        claimed=sorted(COMPONENTS),
-        chapter="01_config",
-        measure=lambda e: _in_every_layer(e, "", _weights),
-        how=on_meta,
+    ids = {path: f"component.{path.split('.')[-1]}" for path in COMPONENTS}
+    for path, shape in COMPONENTS.items():
+        said = f"Each layer contains {path}.weight {shape}"
+        yield in_every_layer(ids[path], said, shape, path=path, look=_shape)
+    for path in NORMS:
+        said = f"{ids[path]}.class", f"{path} is an Olmo3RMSNorm", "Olmo3RMSNorm"
+        yield in_every_layer(*said, path=path, look=_class, chapter="07_rmsnorm")
+    yield in_every_layer(
+        "component.all",
+        "Each layer contains these eleven weights",
+        sorted(COMPONENTS),
+        path="",
+        look=_weights,
         note="These, and no others.",
     )
-
-
-def _in_every_layer(evidence: Evidence, path: str, look: Any) -> Any:
-    """What is seen of a module in each layer: once if it is the same in all of them."""
-    layers = evidence.seven.modules.model.layers
-    seen = [look(dict(layer.named_modules()).get(path)) for layer in layers]
-    return seen[0] if all(value == seen[0] for value in seen) else seen
 
 
 def _shape(module: Any) -> list[int] | str:
@@ -280,34 +259,22 @@ def _weights(layer: Any) -> list[str]:
 
 
 def _totals() -> Iterator[Claim]:
-    yield Claim(
-        id="total.parameters",
-        section=CONFIGURATION,
-        statement="Total parameters: 14,596,022,272",
-        claimed=14_596_022_272,
-        chapter="01_config",
-        measure=lambda e: e.seven.config.parameters,
-        how="olmo-explain config {e.seven}: parameters",
+    number = 14_596_022_272
+    yield in_config(
+        "total.parameters",
+        f"Total parameters: {number:,}",
+        number,
+        field="parameters",
         corrected="{measured:,} parameters; the number is that of their bytes, "
         "{e.seven.bytes_each} for each in {e.seven.config.dtype}.",
     )
-    yield Claim(
-        id="total.bytes",
-        section=CONFIGURATION,
-        statement="The weights are 14,596,022,272 bytes",
-        claimed=14_596_022_272,
-        chapter="01_config",
-        measure=lambda e: e.seven.config.bytes,
-        how="olmo-explain config {e.seven}: bytes",
-    )
-    yield Claim(
-        id="total.gigabytes",
-        section=CONFIGURATION,
-        statement="That is about 14.6 GB",
-        claimed=14.6,
-        chapter="01_config",
-        measure=lambda e: round(e.seven.config.bytes / 1e9, 1),
-        how="olmo-explain config {e.seven}: bytes, over 10⁹",
+    yield in_config("total.bytes", f"The weights are {number:,} bytes", number, field="bytes")
+    yield in_config(
+        "total.gigabytes",
+        "That is about 14.6 GB",
+        14.6,
+        field="bytes, over 10⁹",
+        look=lambda config: round(config.bytes / 1e9, 1),
     )
 
 
@@ -315,36 +282,26 @@ def _totals() -> Iterator[Claim]:
 
 
 def _head(projection: str, where: str, shape: list[int], norm: float) -> Iterator[Claim]:
+    head = partial(claim, chapter="10_one_head")
     name = f"H{HEAD}@L{LAYER}"
-
-    def part(evidence: Evidence) -> Any:
-        config = evidence.seven.config
-        return head_slices(config, LAYER, HEAD)[projection] if has_head(config) else None
-
-    yield Claim(
-        id=f"head.{projection}.slice",
-        section=CONFIGURATION,
-        statement=f"{name} is {projection}{where}",
-        claimed=where,
-        chapter="10_one_head",
-        measure=lambda e: str(part(e) or "not there"),
+    yield head(
+        f"head.{projection}.slice",
+        f"{name} is {projection}{where}",
+        where,
+        measure=lambda e: str(e.seven.slices.get(projection, "not there")),
         how="oe.head_slices(oe.read_config({e.seven.name!r}), 17, 27)",
     )
-    yield Claim(
-        id=f"head.{projection}.shape",
-        section=CONFIGURATION,
-        statement=f"The {projection} slice of {name} has shape {shape}",
-        claimed=shape,
-        chapter="10_one_head",
-        measure=lambda e: _cut(e, part(e), projection),
+    yield head(
+        f"head.{projection}.shape",
+        f"The {projection} slice of {name} has shape {shape}",
+        shape,
+        measure=lambda e: _cut(e.seven, projection),
         how="that slice of the modules of {e.seven} in transformers, on the meta device",
     )
-    yield Claim(
-        id=f"head.{projection}.norm",
-        section=CONFIGURATION,
-        statement=f"The {projection} slice of {name} has Frobenius norm {norm}",
-        claimed=norm,
-        chapter="10_one_head",
+    yield head(
+        f"head.{projection}.norm",
+        f"The {projection} slice of {name} has Frobenius norm {norm}",
+        norm,
         measure=lambda e: e.seven.head and e.seven.head.norms[projection],
         judge=within_half_a_step,
         how=_how_norm,
@@ -360,11 +317,11 @@ def _head(projection: str, where: str, shape: list[int], norm: float) -> Iterato
     )
 
 
-def _cut(evidence: Evidence, part: Any, projection: str) -> list[int] | str:
-    if part is None:
+def _cut(subject: Subject, projection: str) -> list[int] | str:
+    if not subject.slices:
         return "not there"
-    attention = evidence.seven.modules.model.layers[LAYER].self_attn
-    return list(getattr(attention, projection).weight[part.index].shape)
+    attention = subject.modules.model.layers[LAYER].self_attn
+    return list(getattr(attention, projection).weight[subject.slices[projection].index].shape)
 
 
 def _how_norm(evidence: Evidence, measured: Any) -> str:
@@ -385,3 +342,57 @@ def bf16_step(value: float) -> float:
 def within_half_a_step(claimed: float, measured: float | None, evidence: Evidence) -> bool | None:
     """Whether a number rounds to the one that was written down in bfloat16."""
     return None if measured is None else abs(measured - claimed) <= bf16_step(claimed) / 2
+
+
+# -- the table ------------------------------------------------------------------------------------
+
+
+def measure(evidence: Evidence) -> dict[str, Any]:
+    """Fields, layer types, every kind of weight; the norms of every head, or why there are none."""
+    subject, config = evidence.asked, evidence.asked.config
+    pattern, repeats = period(config)
+    full = config.rope["full_attention"]
+    heads = subject.norms and {name: norms.tolist() for name, norms in subject.norms.items()}
+    return {
+        "fields": {field: getattr(config, field) for field in FIELDS}
+        | {"rope_type": full.rope_type, "rope_factor": full.factor},
+        "layer_types": {
+            "in_words": in_words(config),
+            "pattern": pattern,
+            "repeats": repeats,
+            "full_attention_layers": config.full_attention_layers,
+            "sliding_window": config.sliding_window,
+        },
+        "components": [
+            {
+                "name": part.name,
+                "shape": list(part.shape),
+                "count": part.count,
+                "parameters": part.parameters,
+                "module": _class(subject.modules.get_submodule(part.names()[0].rpartition(".")[0])),
+            }
+            for part in config.components
+        ],
+        "parameters": config.parameters,
+        "bytes": config.bytes,
+        "dtype": config.dtype,
+        "head": _head_table(subject),
+        "norms": {"skipped": subject.missing, "heads": heads},
+        "initial_norm": initial_norm(config),
+    }
+
+
+def _head_table(subject: Subject) -> dict[str, Any] | None:
+    """The report's head, where there is one; norms are None where there are no weights."""
+    if not subject.slices:
+        return None
+    norms = subject.head.norms if subject.head else {}
+    return {
+        "layer": LAYER,
+        "head": HEAD,
+        "layer_type": subject.config.layer_types[LAYER],
+        "slices": {
+            name: {"slice": str(part), "shape": list(part.shape), "norm": norms.get(name)}
+            for name, part in subject.slices.items()
+        },
+    }

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from olmo_explain.costs import ATTENTION, LAYER_TYPES, LINEAR, count_costs, crossover_seq
-from olmo_explain.report.claim import FLOPS, Claim
+from olmo_explain.report.claim import Claim
 from olmo_explain.report.evidence import BATCH, SEQ
 
 if TYPE_CHECKING:
     from olmo_explain.costs import Costs
     from olmo_explain.report.evidence import Evidence
 
+claim = partial(Claim, section="4. FLOPs per layer", chapter="11_flops")
+counted = partial(
+    claim,
+    how="olmo-explain flops {e.seven} --seq {e.seven.costs.seq} --batch {e.seven.costs.batch}: "
+    "{about}",
+)
+
+QKV = ("q_proj", "k_proj", "v_proj")
 ROWS = {
-    "QKV projection (3x)": ("qkv", ("q_proj", "k_proj", "v_proj"), "3.2B"),
+    "QKV projection (3x)": ("qkv", QKV, "3.2B"),
     "Attention scores": ("scores", ("scores",), "16.7M"),
     "Attention apply": ("apply", ("apply",), "16.7M"),
     "O projection": ("o_proj", ("o_proj",), "1.1B"),
@@ -27,69 +36,46 @@ UNITS = {"M": Decimal(10**6), "B": Decimal(10**9)}
 
 
 def claims() -> Iterator[Claim]:
-    counted = f"olmo-explain flops {{e.seven}} --seq {SEQ} --batch {BATCH}"
     for operation, (name, parts, claimed) in ROWS.items():
-        yield Claim(
-            id=f"flops.{name}",
-            section=FLOPS,
-            statement=f"{operation}: {claimed} FLOPs",
-            claimed=claimed,
-            chapter="11_flops",
-            measure=lambda e, parts=parts: 2 * macs(e.seven.costs, parts),
-            judge=lambda claimed, measured, e: fits(claimed, measured),
-            how=f"{counted}: flops of {', '.join(parts)}",
-            corrected=lambda e, measured, claimed=claimed: (
-                f"{measured:,} FLOPs. {_as_macs(claimed, measured // 2)}"
-            ),
-        )
-    yield Claim(
-        id="flops.unit",
-        section=FLOPS,
-        statement="The column counts FLOPs",
-        claimed="FLOPs",
-        chapter="11_flops",
+        yield _row(f"flops.{name}", f"{operation}: {claimed} FLOPs", claimed, parts)
+    yield counted(
+        "flops.unit",
+        "The column counts FLOPs",
+        "FLOPs",
         measure=lambda e: unit_of_the_rows(e.seven.costs),
-        how=f"{counted}: macs and flops of every row",
+        about="macs and flops of every row",
         corrected="{measured}: multiply-accumulates, each of which is two FLOPs.",
     )
-    yield Claim(
-        id="flops.three",
-        section=FLOPS,
-        statement="Q, K and V are three times one projection",
-        claimed=3,
-        chapter="11_flops",
-        measure=lambda e: _ratio(e.seven.costs, ("q_proj", "k_proj", "v_proj"), ("q_proj",)),
-        how=f"{counted}: macs of q_proj, k_proj, v_proj",
+    yield counted(
+        "flops.three",
+        "Q, K and V are three times one projection",
+        3,
+        measure=lambda e: _in_projections_of_q(e.seven.costs),
+        about="macs of q_proj, k_proj, v_proj",
         note="As there are as many key-value heads as heads; in the 32B it is not so.",
     )
-    yield Claim(
-        id="flops.short",
-        section=FLOPS,
-        statement="At short sequences, projections dominate",
-        claimed="projections",
-        chapter="11_flops",
+    yield counted(
+        "flops.short",
+        "At short sequences, projections dominate",
+        "projections",
         measure=lambda e: dominates(e.seven.costs),
-        how=f"{counted}: macs",
+        about="macs",
         note=lambda e, measured: (
             f"{share(e.seven.costs):.1%} of a layer's MACs at {SEQ} positions."
         ),
     )
-    yield Claim(
-        id="flops.long",
-        section=FLOPS,
-        statement="At long sequences, attention scores dominate",
-        claimed=list(LAYER_TYPES),
-        chapter="11_flops",
+    yield claim(
+        "flops.long",
+        "At long sequences, attention scores dominate",
+        list(LAYER_TYPES),
         measure=lambda e: [kind for kind in LAYER_TYPES if _crossing(e, kind) is not None],
         how="olmo-explain flops {e.seven}: crossover_seq, windowed",
         corrected=_by_layer_type,
     )
-    yield Claim(
-        id="flops.quadratic",
-        section=FLOPS,
-        statement="Attention scores are O(seq^2)",
-        claimed=dict.fromkeys(LAYER_TYPES, 4.0),
-        chapter="11_flops",
+    yield claim(
+        "flops.quadratic",
+        "Attention scores are O(seq^2)",
+        dict.fromkeys(LAYER_TYPES, 4.0),
         measure=lambda e: {kind: _growth(e, kind) for kind in LAYER_TYPES},
         how="olmo-explain flops {e.seven} at max_position_embeddings and at half of it, windowed",
         corrected=lambda e, measured: (
@@ -101,15 +87,28 @@ def claims() -> Iterator[Claim]:
     )
 
 
+def _row(id: str, statement: str, claimed: str, parts: tuple[str, ...]) -> Claim:
+    return counted(
+        id,
+        statement,
+        claimed,
+        measure=lambda e: 2 * macs(e.seven.costs, parts),
+        judge=lambda claimed, measured, e: fits(claimed, measured),
+        about=f"flops of {', '.join(parts)}",
+        corrected=lambda e, measured: f"{measured:,} FLOPs. {_as_macs(claimed, measured // 2)}",
+    )
+
+
 def macs(costs: Costs, names: tuple[str, ...]) -> int:
     """Multiply-accumulates of these operations in one layer, every pair of positions counted."""
     layer = costs.layer()
     return sum(layer[name].macs for name in names)
 
 
-def _ratio(costs: Costs, names: tuple[str, ...], to: tuple[str, ...]) -> int | float:
-    times, rest = divmod(macs(costs, names), macs(costs, to))
-    return times if rest == 0 else times + rest / macs(costs, to)
+def _in_projections_of_q(costs: Costs) -> int | float:
+    q = macs(costs, ("q_proj",))
+    times, rest = divmod(macs(costs, QKV), q)
+    return times + rest / q if rest else times
 
 
 # -- the report's roundings -----------------------------------------------------------------------
@@ -208,3 +207,21 @@ def _growth(evidence: Evidence, kind: str) -> float:
         for seq in (longest // 2, longest)
     )
     return round(whole / half, 2)
+
+
+# -- the table ------------------------------------------------------------------------------------
+
+
+def measure(evidence: Evidence) -> dict[str, Any]:
+    """MACs and FLOPs of one layer at the report's length, and where attention overtakes."""
+    costs = evidence.asked.costs.to_dict()
+    names = set(evidence.asked.costs.layer())
+    return {
+        "seq": SEQ,
+        "batch": BATCH,
+        "operations": [o for o in costs["operations"] if o["name"] in names and o["macs"]],
+        "layer": costs["layer"],
+        "model": costs["model"],
+        "attention": costs["attention"],
+        "crossover_seq": costs["crossover_seq"],
+    }

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from olmo_explain.checkpoint import read_config
-from olmo_explain.report.claim import SCRIPTS, Claim
-from olmo_explain.report.evidence import unproven
-from olmo_explain.report.sections.access import LINEAR
+from olmo_explain.report.claim import PROVEN, Claim
+from olmo_explain.report.sections.access import LINEAR_VALUES
 
 if TYPE_CHECKING:
     from olmo_explain.report.evidence import Evidence
+
+proven = partial(Claim, section="6. Test scripts", **PROVEN)
 
 
 @dataclass(frozen=True)
@@ -24,63 +25,61 @@ class Successor:
     commands: tuple[str, ...]
     chapters: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return f"{self.script}: {self.purpose}"
 
-SUCCESSORS = (
-    Successor(
-        "torch_internals_probe.py",
-        "Weight storage, attention/MLP step traces",
-        ("weights", "head", "verify"),
-        ("02_weights_on_disk", "05_attention", "08_mlp"),
-    ),
-    Successor(
-        "torch_weight_reader_probe.py",
-        "Verifies exact weight reading operations",
-        ("verify",),
-        ("03_embedding", "04_linear", "07_rmsnorm"),
-    ),
-    Successor(
-        "olmo_forward_trace.py",
-        "Hooks into OLMo model, traces forward pass",
-        ("trace", "trace --ops"),
-        ("09_forward_trace",),
-    ),
+
+INTERNALS = Successor(
+    "torch_internals_probe.py",
+    "Weight storage, attention/MLP step traces",
+    ("weights", "head", "verify"),
+    ("02_weights_on_disk", "05_attention", "08_mlp"),
 )
+READER = Successor(
+    "torch_weight_reader_probe.py",
+    "Verifies exact weight reading operations",
+    ("verify",),
+    ("03_embedding", "04_linear", "07_rmsnorm"),
+)
+TRACER = Successor(
+    "olmo_forward_trace.py",
+    "Hooks into OLMo model, traces forward pass",
+    ("trace", "trace --ops"),
+    ("09_forward_trace",),
+)
+SUCCESSORS = (INTERNALS, READER, TRACER)
 
 
 def claims() -> Iterator[Claim]:
-    internals, reader, tracer = SUCCESSORS
-    yield Claim(
-        id="scripts.internals",
-        section=SCRIPTS,
-        statement=f"{internals.script}: {internals.purpose}",
-        claimed=["weight storage", "attention steps", "MLP steps"],
+    yield proven(
+        "scripts.internals",
+        str(INTERNALS),
+        ["weight storage", "attention steps", "MLP steps"],
         chapter="02_weights_on_disk",
         measure=_internals,
         how="its successors: olmo-explain weights, head and verify {e.running}",
-        recorded=unproven,
-        skipped=lambda e: e.skipped_run,
     )
-    yield Claim(
-        id="scripts.reader",
-        section=SCRIPTS,
-        statement=f"{reader.script}: {reader.purpose}",
-        claimed="equal",
+    yield proven(
+        "scripts.reader",
+        str(READER),
+        "equal",
         chapter="04_linear",
-        measure=lambda e: e.running.proof("embedding", *LINEAR),
+        measure=lambda e: e.running.proof("embedding", *LINEAR_VALUES),
         how="its successor: olmo-explain verify {e.running}, from the bytes on disk",
-        recorded=unproven,
-        skipped=lambda e: e.skipped_run,
     )
-    yield Claim(
-        id="scripts.trace",
-        section=SCRIPTS,
-        statement=f"{tracer.script}: {tracer.purpose}",
-        claimed="every module",
+    yield proven(
+        "scripts.trace",
+        str(TRACER),
+        "every module",
         chapter="09_forward_trace",
         measure=_traced,
         how="its successor: olmo-explain trace {e.running}",
-        skipped=lambda e: e.skipped_run,
     )
+
+
+def measure(evidence: Evidence) -> list[dict[str, Any]]:
+    """The scripts and their successors: the same for every model."""
+    return [asdict(successor) for successor in SUCCESSORS]
 
 
 def _internals(evidence: Evidence) -> list[str] | None:
@@ -90,7 +89,7 @@ def _internals(evidence: Evidence) -> list[str] | None:
     subject = evidence.running
     if subject.proof(*STEPS) is None:
         return None
-    expected = {name for part in read_config(subject.source).components for name in part.names()}
+    expected = {name for part in subject.config.components for name in part.names()}
     differing = {step.step for step in subject.verified.steps if not step.equal}
     steps = {step.step for step in subject.verified.steps} - differing
     shown = {
@@ -104,7 +103,7 @@ def _internals(evidence: Evidence) -> list[str] | None:
 
 def _traced(evidence: Evidence) -> str:
     """Whether every module that works itself was seen at work."""
-    model, _ = evidence.running.loaded
-    leaves = {path for path, module in model.named_modules() if not list(module.children())}
-    seen = {call.path for call in evidence.running.ran.calls}
+    subject = evidence.running
+    leaves = {path for path, part in subject.model.named_modules() if not list(part.children())}
+    seen = {call.path for call in subject.ran.calls}
     return "every module" if leaves <= seen else f"not {', '.join(sorted(leaves - seen))}"
