@@ -56,18 +56,19 @@ def test_each_misconception_is_named(name):
         assert feedback == Feedback(name, "wrong", message)
 
 
-def test_no_feedback_gives_the_answer_away(name):
-    exercise = EXERCISES[name]
-    right = plain(exercise.right())
-    if isinstance(right, bool) or (isinstance(right, int | float) and abs(right) < 1000):
-        pytest.skip("a short number may well stand in a sentence")
-    told = {str(right), show(right)}
-    for sentence in (
-        exercise.question,
-        exercise.hint,
-        *exercise.wrong,
-    ):
-        assert not any(re.search(rf"(?<!\w){re.escape(t)}(?!\w)", sentence) for t in told), sentence
+def may_stand_in_a_sentence(right: object) -> bool:
+    return isinstance(right, int | float) and abs(right) < 1000
+
+
+def test_no_feedback_gives_the_answer_away():
+    answers = {name: plain(exercise.right()) for name, exercise in EXERCISES.items()}
+    telling = {n: right for n, right in answers.items() if not may_stand_in_a_sentence(right)}
+    assert len(telling) > len(answers) / 2
+    for name, right in telling.items():
+        exercise = EXERCISES[name]
+        answer = re.compile(rf"(?<!\w)({re.escape(str(right))}|{re.escape(show(right))})(?!\w)")
+        said = [exercise.question, exercise.hint, *exercise.wrong]
+        assert [sentence for sentence in said if answer.search(sentence)] == [], name
 
 
 def test_what_is_said_is_said_well(name):
@@ -195,9 +196,7 @@ def test_the_id_may_be_written_short():
         ("q_proj", ["q_proj", " Q_proj", "`q_proj`", ["q_proj"]]),
         ("bfloat16", [torch.bfloat16, "bfloat16"]),
         ("float32", [np.dtype("float32"), torch.float32]),
-        (True, [True, np.bool_(True), torch.tensor(True)]),
         ({"a", "b"}, [{"a", "b"}, ["b", "a"], ("a", "b", "b"), {"a": 1, "b": 2}.keys()]),
-        ({"a": (1, 2)}, [{"a": [1, 2]}]),
         (torch.arange(4.0), [np.arange(4), torch.arange(4), torch.arange(4).bfloat16()]),
         (np.eye(2), [torch.eye(2), np.eye(2, dtype=bool)]),
     ],
@@ -212,12 +211,10 @@ def test_one_answer_in_many_types(right, answers):
     [
         (1, [True, "1", 1.0000001, (1, 1), None]),
         (0, [False, 1e-9, ()]),
-        (True, [1, 1.0, "True"]),
         (0.25, [0.2503, "0.25", float("nan")]),
         ((2, 3), [(3, 2), (2, 3, 1), {2, 3}, torch.zeros(2, 3)]),
         ("q_proj", ["q", "k_proj", {"q_proj": 1}]),
         ({"a"}, [{"a", "b"}, [], "b"]),
-        ({"a": 1}, [{"a": 2}, {"b": 1}, {}]),
         (torch.arange(4.0), [torch.arange(4.0) + 1e-6, [0, 1, 2, 3], torch.arange(4.0)[None]]),
     ],
 )
@@ -246,8 +243,6 @@ ROWS = torch.arange(6.0).view(2, 3)
         (128, (1, 2), "a list or tuple. A whole number"),
         (128, torch.zeros(3), "a whole tensor. A whole number"),
         (0.5, {1, 2}, "a set. A number"),
-        (True, "yes", "text, in quotes. `True` or `False`"),
-        (True, 1, "a whole number. `True` or `False`"),
         ("q_norm", torch.nn.Identity(), "its name, in quotes"),
         ("q_proj", 3, "a whole number. A name, in quotes"),
         ((2, 3), torch.zeros(2, 3), "answer with its `.shape`"),
@@ -278,8 +273,6 @@ ROWS = torch.arange(6.0).view(2, 3)
         ((2, 3, 4), (2, 3, 5), "Of 3 values, not right yet: number 3."),
         ({"a", "b"}, {"a"}, "In part: there is more of it (1)"),
         ({"a", "b"}, ["a", "c"], "What does not belong to it: c"),
-        ({"a": 1, "b": 2}, {"a": 1, "b": 3}, "In part: b is not right yet"),
-        ({"a": 1}, {"b": 1}, "The keys are to be a"),
         (ROWS, (1, 2), "A tensor is asked for"),
         (ROWS, ROWS.T, "Transposed"),
         (ROWS, ROWS.flatten(), "The right numbers, but of shape (6,)"),

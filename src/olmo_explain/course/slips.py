@@ -58,7 +58,7 @@ def _slips(right: Any, answer: Any, tolerance: float | None, asked: str) -> Iter
         yield "That is a function or a class. Call it, with `()`, and answer with what it gives."
     if isinstance(answer, str) and not isinstance(right, str) and is_scalar(right):
         yield f"That is text, in quotes. {_kind(right)} is asked for: {asked}."
-    if isinstance(answer, bool) and not isinstance(right, bool):
+    if isinstance(answer, bool):
         yield f"That is {answer}. {_kind(right)} is asked for: {asked}."
     if is_array(answer) and isinstance(right, tuple) and len(answer.shape) == 1:
         answer = plain(answer.tolist())
@@ -73,8 +73,6 @@ def _slips(right: Any, answer: Any, tolerance: float | None, asked: str) -> Iter
         yield from _in_tuples(right, answer, tolerance)
     elif isinstance(right, frozenset) and isinstance(answer, tuple | frozenset | str):
         yield from _in_sets(right, answer)
-    elif isinstance(right, dict) and isinstance(answer, dict):
-        yield from _in_dicts(right, answer, tolerance)
     elif type(right) is not type(answer):
         yield f"That is {_given(answer)}. {_kind(right)} is asked for: {asked}."
 
@@ -150,15 +148,6 @@ def _in_sets(right: frozenset, answer: tuple | frozenset | str) -> Iterator[str]
     yield f"In part: there is more of it ({len(right - given)})."
 
 
-def _in_dicts(right: dict, answer: dict, tolerance: float | None) -> Iterator[str]:
-    if right.keys() != answer.keys():
-        yield f"The keys are to be {', '.join(map(str, right))}."
-        return
-    wrong = [str(key) for key in right if not same(right[key], answer[key], tolerance)]
-    if len(wrong) < len(right):
-        yield f"In part: {' and '.join(wrong)} is not right yet."
-
-
 def _in_arrays(right: Any, answer: Any, tolerance: float | None, asked: str) -> Iterator[str]:
     if not is_array(answer):
         yield f"A tensor is asked for: {asked}."
@@ -207,8 +196,6 @@ def _kind(right: Any) -> str:
     match right:
         case _ if is_array(right):
             return "A tensor"
-        case bool():
-            return "`True` or `False`"
         case int():
             return "A whole number"
         case float():
@@ -217,8 +204,6 @@ def _kind(right: Any) -> str:
             return "A name, in quotes,"
         case frozenset():
             return "A set"
-        case dict():
-            return "A dict"
     return "A tuple of values"
 
 
