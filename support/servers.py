@@ -84,15 +84,17 @@ class FileServer:
 
 @dataclass
 class HubServer(FileServer):
-    """Answers as the hub does, for one repository at one commit: config and index itself, weights
-    by a redirect to `store`, under another host name.
+    """Answers as the hub does, for one repository: config and index itself, weights by a redirect
+    to `store`, under another host name.
 
-    `token`: needed to see the repository. `gated`: everyone sees it, nobody may read it.
+    `commits`: what a branch or tag stands for, each for one request, the last ever after. `token`:
+    needed to see the repository. `gated`: everyone sees it, nobody may read it.
     """
 
     store: FileServer | None = None
     repository: str = "someone/olmo"
-    revisions: tuple[str, ...] = ("main", "v1", COMMIT)
+    revisions: tuple[str, ...] = ("main", "v1")
+    commits: list[str] = field(default_factory=lambda: [COMMIT])
     token: str | None = None
     gated: bool = False
 
@@ -101,27 +103,31 @@ class HubServer(FileServer):
 
     def answer(self, path: str, headers: dict[str, str]) -> Answer:
         repository = re.escape(self.repository)
-        api = re.fullmatch(rf"/api/models/{repository}/revision/(.+)", path)
-        resolve = re.fullmatch(rf"/{repository}/resolve/([^/]+)/(.+)", path)
+        asked = re.fullmatch(
+            rf"(?:/api/models)?/{repository}/(revision|tree|resolve)/([^/]+)/?(.*)", path
+        )
         given = headers.get("authorization")
-        if not (api or resolve) or (self.token and given is None):
+        if not asked or (self.token and given is None):
             return 401, {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Not found"}, b""
         if self.token and given != f"Bearer {self.token}":
             message = "Invalid credentials in Authorization header"
             return 401, {"X-Error-Message": message}, b""
-        if (api or resolve)[1] not in self.revisions:
+        what, commit, name = asked.groups()
+        if commit in self.revisions:
+            commit = self.commits[0] if len(self.commits) == 1 else self.commits.pop(0)
+        elif not re.fullmatch("[0-9a-f]{40}", commit):
             return 404, {"X-Error-Code": "RevisionNotFound"}, b""
-        if api:
-            return 200, {}, json.dumps({"id": self.repository, "sha": COMMIT}).encode()
+        if what == "revision":
+            return 200, {}, json.dumps({"id": self.repository, "sha": commit}).encode()
         if self.gated:
             return 403, {"X-Error-Code": "GatedRepo"}, b""
-        file = self.directory / resolve[2]
-        if not file.is_file():
-            return 404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}, b""
-        about = {"X-Repo-Commit": COMMIT, "ETag": f'"{file.name}-{file.stat().st_size}"'}
+        file = self.directory / name
+        if what == "tree" or not file.is_file():
+            return 404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit}, b""
+        about = {"X-Repo-Commit": commit, "ETag": f'"{file.name}-{file.stat().st_size}"'}
         if self.store and file.suffix == ".safetensors":
             about |= {"X-Linked-Size": str(file.stat().st_size), "X-Linked-ETag": about["ETag"]}
-            where = f"http://localhost:{self.store.port}/{resolve[2]}?signature=doNotShowThis"
+            where = f"http://localhost:{self.store.port}/{name}?signature=doNotShowThis"
             return 302, {**about, "Location": where}, b""
         return 200, about, file
 
@@ -140,6 +146,13 @@ def running(server: FileServer) -> Iterator[FileServer]:
         httpd.shutdown()
         httpd.server_close()
         thread.join()
+
+
+def closed_port() -> str:
+    """An address at which nobody answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
 
 
 def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:

@@ -1,24 +1,16 @@
 """One head and all heads: the slices of the loaded model, its norms, memory, the two commands."""
 
-import io
 import json
 import math
-import os
-import pty
-import subprocess
-import sys
-import threading
 import time
-from contextlib import redirect_stderr, redirect_stdout
-from typing import NamedTuple
-from unittest import mock
 
 import numpy as np
 import psutil
 import pytest
 import torch
 from support.checkpoints import write_random, write_sparse_7b
-from support.terminals import read_all
+from support.commands import answer, as_code, imports, refused, run
+from support.terminals import AT_ONCE, on_a_terminal
 
 from olmo_explain.checkpoint import (
     PROJECTIONS,
@@ -32,26 +24,6 @@ from olmo_explain.checkpoint import (
 )
 from olmo_explain.errors import CheckpointError, OutOfRange
 from olmo_explain.running import load
-from olmo_explain.terminal import main
-
-
-class Ran(NamedTuple):
-    stdout: str
-    stderr: str
-
-
-def run(*words: str, code: int = 0) -> Ran:
-    """A command, in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        mock.patch.object(sys, "argv", ["olmo-explain", *words]),
-        redirect_stdout(out),
-        redirect_stderr(err),
-        pytest.raises(SystemExit) as ended,
-    ):
-        main()
-    assert ended.value.code == code, err.getvalue()
-    return Ran(out.getvalue(), err.getvalue())
 
 
 def slices_of(model, layer: int, head: int) -> dict[str, torch.Tensor]:
@@ -104,7 +76,7 @@ def test_a_head_is_the_slice_of_the_loaded_model(tmp_path, changes):
 
 
 def test_the_head_command_agrees_with_the_loaded_model():
-    head = json.loads(run("head", "tiny", "--layer", "5", "--head", "1", "--json").stdout)
+    head = answer("head", "tiny", "--layer", 5, "--head", 1)
     model, _ = load("tiny")
     assert head["layer_type"] == "sliding_attention" and head["kv_head"] == 1
     assert head["slices"]["q_proj"]["rows"] == head["slices"]["o_proj"]["cols"] == [32, 64]
@@ -117,11 +89,9 @@ def test_the_head_command_agrees_with_the_loaded_model():
 def test_a_layer_or_a_head_that_is_not_there():
     with pytest.raises(OutOfRange, match=r"no layer 8\. Choose a layer from 0 to 7"):
         read_head("tiny", 8, 0)
-    assert (
-        "no head 4. Choose a head from 0 to 3"
-        in run("head", "tiny", "--layer", "0", "--head", "4", code=2).stderr
-    )
-    assert "Give both --layer and --head" in run("head", "tiny", "--layer", "1", code=2).stderr
+    said = refused("head", "tiny", "--layer", 0, "--head", 4)
+    assert "no head 4. Choose a head from 0 to 3" in said
+    assert "Give both --layer and --head" in refused("head", "tiny", "--layer", 1)
 
 
 def test_weights_that_are_not_those_of_the_config(tmp_path):
@@ -185,35 +155,24 @@ def test_a_weight_that_is_no_number_is_null_in_json(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"a": torch.tensor([math.nan])}, tmp_path / "model.safetensors")
-    assert json.loads(run("weights", str(tmp_path), "a", "--json").stdout)["norm"] is None
+    assert answer("weights", tmp_path, "a")["norm"] is None
 
 
 def test_memory_of_all_heads_at_7b_width_is_bounded_and_a_terminal_sees_a_bar(tmp_path):
     """8 layers, 1.07 GB of attention weights: what the process owns is a tensor or two of 34 MB."""
     write_sparse_7b(tmp_path, layers=8)
-    terminal, its_end = pty.openpty()
-    code = (  # a bar appears at once
-        "import olmo_explain.waiting as room; room.PATIENCE = 0.0\n"
-        "from olmo_explain.__main__ import main; main()"
-    )
-    command = [sys.executable, "-c", code, "head", str(tmp_path), "--all", "--json"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=its_end, env={**os.environ, "TERM": "xterm"}
-    )
-    os.close(its_end)
-    shown, peak = bytearray(), 0
-    reader = threading.Thread(target=read_all, args=(terminal, shown), daemon=True)
-    reader.start()
-    while process.poll() is None:
-        try:
-            peak = max(peak, psutil.Process(process.pid).memory_full_info().uss)
-        except psutil.Error:
-            break
-        time.sleep(0.05)
-    norms = json.loads(process.stdout.read())["norms"]
-    assert process.wait() == 0 and np.shape(norms["k_proj"]) == (8, 32)
+    peak = 0
+    head = AT_ONCE + as_code("head", str(tmp_path), "--all", "--json")
+    with on_a_terminal(head) as (process, shown):
+        while process.poll() is None:
+            try:
+                peak = max(peak, psutil.Process(process.pid).memory_full_info().uss)
+            except psutil.Error:
+                break
+            time.sleep(0.05)
+        norms = json.loads(process.stdout.read())["norms"]
+    assert process.returncode == 0 and np.shape(norms["k_proj"]) == (8, 32)
     assert 20e6 < peak < 250e6, peak
-    reader.join(5)
     assert b"attention weights" in shown and b"1.1 GB" in shown
 
 
@@ -222,7 +181,7 @@ def test_memory_of_all_heads_at_7b_width_is_bounded_and_a_terminal_sees_a_bar(tm
 
 def test_the_weights_command():
     o_proj = "model.layers.5.self_attn.o_proj.weight"
-    weights = json.loads(run("weights", "tiny", o_proj, "--cols", "32:64", "--json").stdout)
+    weights = answer("weights", "tiny", o_proj, "--cols", "32:64")
     checkpoint = Checkpoint("tiny")
     place = checkpoint.locate(o_proj, cols=slice(32, 64))
     assert weights["byte_ranges"] == [list(pair) for pair in place.byte_ranges]
@@ -243,8 +202,7 @@ def test_the_weights_command():
     ],
 )
 def test_rows_that_cannot_be_read(words, says):
-    ran = run("weights", "tiny", "model.embed_tokens.weight", *words, code=2)
-    assert says in ran.stderr and ran.stderr.count("\n") == 1 and ran.stdout == ""
+    assert says in refused("weights", "tiny", "model.embed_tokens.weight", *words)
 
 
 @pytest.mark.parametrize(
@@ -256,13 +214,6 @@ def test_rows_that_cannot_be_read(words, says):
     ],
 )
 def test_tables_for_people_without_torch(words):
-    code = (
-        f"import sys; sys.argv = ['olmo-explain', *{words}]\n"
-        "from olmo_explain.terminal.commands import main\n"
-        "try: main()\n"
-        "except SystemExit as end: assert end.code == 0\n"
-        "assert not {'torch', 'transformers', 'requests', 'huggingface_hub'} & set(sys.modules)"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    assert "tiny" in ran.stdout and "norm" in ran.stdout.lower()
+    assert imports(as_code(*words)) <= {"numpy"}
+    said = run(*words).stdout
+    assert "tiny" in said and "norm" in said.lower()

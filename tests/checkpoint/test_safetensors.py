@@ -3,22 +3,17 @@
 import json
 import subprocess
 import sys
-import tempfile
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from safetensors import safe_open
-from safetensors.torch import save, save_file
+from safetensors.torch import save
 from support.checkpoints import (
     framed,
     safetensors_header,
     write_random,
-    write_shards,
     write_sparse_7b,
 )
 
@@ -43,57 +38,6 @@ def open_file(directory: Path, data: bytes) -> Checkpoint:
 
 
 # -- the same bits --------------------------------------------------------------------------------
-
-
-@st.composite
-def tensors(draw):
-    """A few tensors of random dtypes and shapes whose bits are random too: NaNs, infinities."""
-    found = {}
-    for number in range(draw(st.integers(1, 4))):
-        dtype, bits = DTYPES[draw(st.sampled_from(sorted(DTYPES)))]
-        shape = draw(st.lists(st.integers(0, 7), max_size=3))
-        generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-        info = torch.iinfo(bits)
-        values = torch.randint(info.min, info.max, shape, dtype=bits, generator=generator)
-        found[f"tensor.{number}"] = values.view(dtype)
-    return found
-
-
-def some_of(draw, count: int) -> slice | None:
-    if count == 0 or draw(st.booleans()):
-        return None
-    start = draw(st.integers(0, count - 1))
-    return slice(start, draw(st.integers(start + 1, count)))
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.data(), tensors(), st.integers(1, 3))
-def test_random_slices_of_random_checkpoints_have_the_bits_of_safetensors(data, stored, shards):
-    with tempfile.TemporaryDirectory() as directory:
-        if shards == 1:
-            save_file(stored, Path(directory) / "model.safetensors")
-        else:
-            write_shards(Path(directory), stored, shards)
-        checkpoint = open_directory(Path(directory))
-        assert sorted(checkpoint.names) == sorted(stored)
-        name = data.draw(st.sampled_from(sorted(stored)))
-        shape = stored[name].shape
-        rows = some_of(data.draw, shape[0]) if shape else None
-        cols = some_of(data.draw, shape[1]) if len(shape) > 1 else None
-
-        with safe_open(Path(directory) / checkpoint.tensor(name).shard, "pt") as file:
-            whole = file.get_tensor(name)
-        chosen = whole[tuple(axis or slice(None) for axis in (rows, cols)[: whole.ndim])]
-        bits = dict(DTYPES.values())[whole.dtype]
-        expected = chosen.contiguous().view(bits).numpy()
-        read = checkpoint.read_bits(name, rows, cols)
-        assert read.shape == expected.shape and read.tobytes() == expected.tobytes()
-
-        values = checkpoint.read(name, rows, cols)
-        wide = torch.float64 if whole.dtype == torch.float64 else torch.float32
-        assert values.dtype == (np.float64 if wide == torch.float64 else np.float32)
-        np.testing.assert_array_equal(values, chosen.to(wide).numpy())
-        assert checkpoint.locate(name, rows, cols).bytes_needed == expected.nbytes
 
 
 def test_every_bfloat16_and_float16_widens_as_in_torch():
@@ -303,80 +247,6 @@ def test_an_index_that_names_what_is_not_there(tmp_path):
         checkpoint.read("c")
     with pytest.raises(CheckpointError, match=r"'d' in two.safetensors, which is missing"):
         checkpoint.read("d")
-
-
-# -- fuzz -----------------------------------------------------------------------------------------
-
-WHOLE = save(
-    {
-        "x": torch.arange(12, dtype=torch.float32).reshape(3, 4),
-        "y": torch.arange(5, dtype=torch.bfloat16),
-        "ids": torch.arange(3),
-    },
-    metadata={"format": "pt"},
-)
-
-
-@st.composite
-def mangled(draw) -> bytes:
-    """A good file with bytes changed, cut out, put in or cut off."""
-    data = bytearray(WHOLE)
-    for _ in range(draw(st.integers(1, 3))):
-        # Mostly in the header, where it matters.
-        place = draw(st.integers(0, len(data)) | st.integers(0, min(220, len(data))))
-        length = draw(st.integers(0, 9))
-        data[place : place + length] = draw(st.binary(max_size=9) | st.just(b"9") | st.just(b'"'))
-    return bytes(data[: draw(st.integers(0, len(data)))] if draw(st.booleans()) else data)
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 2**65) | st.floats() | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
-    max_leaves=6,
-)
-ENTRIES = st.fixed_dictionaries(
-    {},
-    optional={
-        "dtype": st.sampled_from(["BF16", "F32", "I64", "F4", ""]) | JSON,
-        "shape": st.lists(st.integers(0, 4), max_size=3) | JSON,
-        "data_offsets": st.lists(st.integers(0, 64), max_size=3) | JSON,
-    },
-)
-
-
-@st.composite
-def invented(draw) -> bytes:
-    """A file whose header is JSON, and says anything."""
-    header = draw(st.dictionaries(st.text(max_size=4), ENTRIES | JSON, max_size=4) | JSON)
-    return framed(json.dumps(header).encode()) + draw(st.binary(max_size=64))
-
-
-@settings(max_examples=400, deadline=None)
-@given(mangled() | invented())
-def test_any_file_is_read_as_safetensors_reads_it_or_named_as_damaged(data):
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "model.safetensors"
-        try:
-            checkpoint = open_file(Path(directory), data)
-            read = {name: checkpoint.tensor(name) for name in checkpoint.names}
-        except CheckpointError as error:
-            assert str(error).startswith("model/model.safetensors ")
-            return
-        for name, tensor in read.items():
-            if tensor.dtype in DTYPES:
-                assert checkpoint.read_bits(name).nbytes == tensor.end - tensor.start
-        if all(tensor.dtype in DTYPES for tensor in read.values()):
-            with safe_open(path, "pt") as file:
-                for name in read:
-                    stored = file.get_tensor(name).contiguous().flatten().view(torch.uint8).numpy()
-                    assert checkpoint.read_bits(name).tobytes() == stored.tobytes()
-
-
-def test_the_fuzzer_meets_good_files_and_bad_ones(tmp_path):
-    assert open_file(tmp_path, WHOLE).read("x")[2, 3] == 11
-    assert open_file(tmp_path, WHOLE).read("y")[4] == 4
-    with pytest.raises(CheckpointError):
-        open_file(tmp_path, WHOLE[:-1])
 
 
 def test_reading_needs_no_torch():

@@ -1,8 +1,9 @@
 """What lies on disk, read without torch: config.json, safetensors, and one head of either.
 
 A MODEL is a name; `source` says where its files lie, `hub` and `web` read them from elsewhere by
-byte ranges. `config` is what config.json says and what follows from it. `safetensors` turns rows
-and columns into bytes, `heads` a head into rows and columns, `norms` both into a number.
+byte ranges. `config` is what config.json says and what follows from it (`rope_fields`: of RoPE).
+`safetensors` turns rows and columns into bytes, by the `header` of a file; `heads` a head into rows
+and columns, `norms` either into a number.
 """
 
 import lazy_loader

@@ -1,8 +1,16 @@
-from .config import AS_PUBLISHED, BYTES_PER_PARAMETER, Component, OlmoConfig, config_of, note_rope, read_config
-from .rope_fields import LayerType, Rope
+from .config import (
+    AS_PUBLISHED,
+    BYTES_PER_PARAMETER,
+    Component,
+    OlmoConfig,
+    config_of,
+    note_rope,
+    read_config,
+)
 from .heads import PROJECTIONS, Head, HeadSlice, head_norms, head_slices, initial_norm, read_head
 from .hub import HubSource
 from .norms import frobenius
+from .rope_fields import LayerType, Rope
 from .safetensors import Checkpoint, Place, StoredTensor, widen
 from .source import PRESETS, FileMissing, LocalFile, LocalSource, ModelLike, Source, preset, resolve
 

@@ -232,6 +232,11 @@ class OlmoConfig:
             yield Component("lm_head.weight", (self.vocab_size, D), 1)
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every tensor, by its name in the checkpoint."""
+        return {name: part.shape for part in self.components for name in part.names()}
+
+    @property
     def parameters(self) -> int:
         """All parameters: 7,298,011,136 for the 7B."""
         return sum(component.parameters * component.count for component in self.components)

@@ -16,18 +16,18 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from olmo_explain.checkpoint.config import OlmoConfig, read_config
 from olmo_explain.checkpoint.norms import frobenius, squares_of_columns, squares_of_rows
-from olmo_explain.checkpoint.safetensors import Checkpoint
+from olmo_explain.checkpoint.safetensors import Checkpoint, StoredTensor
 from olmo_explain.checkpoint.source import ModelLike
-from olmo_explain.errors import CheckpointError
 from olmo_explain.waiting import progress
 
 if TYPE_CHECKING:  # only annotations need it, and it would double the time to import this
@@ -114,14 +114,13 @@ def read_head(model: ModelLike | Checkpoint, layer: int, head: int) -> Head:
     checkpoint = model if isinstance(model, Checkpoint) else Checkpoint(model)
     config = read_config(checkpoint.source)
     slices = head_slices(config, layer, head)
-    norms = {}
-    for projection, part in slices.items():
-        _check_shape(checkpoint, config, layer, projection)
-        bits = checkpoint.read_bits(part.tensor, **part.chosen())
-        norms[projection] = frobenius(bits, checkpoint.tensor(part.tensor).dtype)
-    return Head(
-        layer, head, config.layer_types[layer], head // config.queries_per_kv_head, slices, norms
-    )
+    tensors = checkpoint.check_shapes(config, [part.tensor for part in slices.values()])
+    norms = {
+        projection: frobenius(checkpoint.read_bits(tensor.name, **part.chosen()), tensor.dtype)
+        for (projection, part), tensor in zip(slices.items(), tensors, strict=True)
+    }
+    kv_head = head // config.queries_per_kv_head
+    return Head(layer, head, config.layer_types[layer], kv_head, slices, norms)
 
 
 def head_norms(model: ModelLike | Checkpoint) -> dict[str, Float[np.ndarray, "layer head"]]:
@@ -136,27 +135,28 @@ def head_norms(model: ModelLike | Checkpoint) -> dict[str, Float[np.ndarray, "la
     """
     checkpoint = model if isinstance(model, Checkpoint) else Checkpoint(model)
     config = read_config(checkpoint.source)
-    Dh = config.head_dim
-    jobs = [(name, layer) for layer in range(config.num_hidden_layers) for name in PROJECTIONS]
-    sizes = [_check_shape(checkpoint, config, layer, name) for name, layer in jobs]
+    jobs = {
+        _tensor_name(layer, name): name
+        for layer in range(config.num_hidden_layers)
+        for name in PROJECTIONS
+    }
+    tensors = checkpoint.check_shapes(config, jobs)
 
-    def norms_of(job: tuple[str, int]) -> Float64[np.ndarray, " head"]:
-        projection, layer = job
-        name = _tensor_name(layer, projection)
-        with checkpoint.borrow(name) as bits:
-            dtype = checkpoint.tensor(name).dtype
-            squares = squares_of_columns if projection == "o_proj" else squares_of_rows
-            return np.sqrt(squares(bits, dtype, Dh))
+    def norms_of(tensor: StoredTensor) -> Float64[np.ndarray, " head"]:
+        squares = squares_of_columns if jobs[tensor.name] == "o_proj" else squares_of_rows
+        with checkpoint.borrow(tensor.name) as bits:
+            return np.sqrt(squares(bits, tensor.dtype, config.head_dim))
 
     norms: dict[str, list] = {name: [] for name in PROJECTIONS}
     with (
         ThreadPoolExecutor(THREADS) as pool,
-        closing(pool.map(norms_of, jobs)) as results,  # on Ctrl-C, the rest is not begun
-        progress("attention weights", sum(sizes), unit="bytes") as advance,
+        # Closed, so that on Ctrl-C the rest is not begun.
+        closing(cast(Generator, pool.map(norms_of, tensors))) as results,
+        progress("attention weights", sum(it.nbytes for it in tensors), unit="bytes") as advance,
     ):
-        for (projection, _), size, result in zip(jobs, sizes, results, strict=True):
-            norms[projection].append(result)
-            advance(size)
+        for tensor, result in zip(tensors, results, strict=True):
+            norms[jobs[tensor.name]].append(result)
+            advance(tensor.nbytes)
     return {name: np.stack(layers).astype(np.float32) for name, layers in norms.items()}
 
 
@@ -171,20 +171,3 @@ def initial_norm(config: OlmoConfig) -> float:
 
 def _tensor_name(layer: int, projection: str) -> str:
     return f"model.layers.{layer}.self_attn.{projection}.weight"
-
-
-def _check_shape(checkpoint: Checkpoint, config: OlmoConfig, layer: int, projection: str) -> int:
-    """Bytes of a projection's tensor; CheckpointError when config.json gives it another shape."""
-    tensor = checkpoint.tensor(_tensor_name(layer, projection))
-    expected = next(
-        component.shape
-        for component in config.components
-        if component.name.endswith(f"{projection}.weight")
-    )
-    if tensor.shape != expected:
-        raise CheckpointError(
-            f"{checkpoint.source.name}/{tensor.shard} has {tensor.name} of shape "
-            f"{list(tensor.shape)}, but config.json makes it {list(expected)}",
-            "Take both from the same checkpoint",
-        )
-    return tensor.end - tensor.start

@@ -1,18 +1,16 @@
 """A repository on the Hugging Face hub: its commit, its files, and byte ranges of large ones."""
 
-import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from olmo_explain.checkpoint.source import FileMissing, LocalFile, Remembering, missing_file
-from olmo_explain.checkpoint.web import LONGEST_PAUSE, RETRIED, RemoteFile, retry_after, shown
-from olmo_explain.errors import ExplainError, ModelNotFound, RemoteError
+from olmo_explain.checkpoint.web import RETRY, RemoteFile, pause, shown
+from olmo_explain.errors import ExplainError, ModelNotFound, RemoteError, UsageError
 from olmo_explain.waiting import progress
 
 SECONDS = 5.0
-PAUSES = (0.5, 1.0, 2.0)
 
 
 class HubSource(Remembering):
@@ -27,6 +25,14 @@ class HubSource(Remembering):
         super().__init__(f"{repository}@{revision}" if revision else repository)
         self.repository = repository
         self.revision = revision or "main"
+        try:  # here its settings are read
+            from huggingface_hub import constants
+        except ValueError as error:
+            raise UsageError(
+                f"huggingface_hub refuses one of its settings ({error})",
+                "Check HF_ENDPOINT, and what else begins with HF_",
+            ) from None
+        self._settings = constants
 
     def _read(self, filename: str) -> bytes:
         from huggingface_hub import hf_hub_download
@@ -34,14 +40,14 @@ class HubSource(Remembering):
         path = self._ask(
             hf_hub_download, self.repository, filename, revision=self.commit, missing=filename
         )
-        return Path(path).read_bytes()
+        return self._ask(Path(path).read_bytes)
 
     def open(self, filename: str) -> LocalFile | RemoteFile:
         from huggingface_hub import get_token, hf_hub_url
 
         if cached := self._cached(filename, self.commit):
             return LocalFile(cached)
-        if self._is_offline:
+        if self._settings.HF_HUB_OFFLINE:
             raise self._not_in_cache(filename)
 
         return RemoteFile(
@@ -59,9 +65,9 @@ class HubSource(Remembering):
         from huggingface_hub import HfApi, hf_hub_download
 
         cached = self._cached("config.json", self.revision)
-        if cached and (self._is_offline or cached.parent.name == self.revision):
+        if cached and (self._settings.HF_HUB_OFFLINE or cached.parent.name == self.revision):
             return cached.parent.name
-        if self._is_offline:
+        if self._settings.HF_HUB_OFFLINE:
             raise self._not_in_cache("config.json")
         try:
             info = self._ask(
@@ -89,39 +95,28 @@ class HubSource(Remembering):
             raise self._unknown() from error
         return Path(path) if isinstance(path, str) else None
 
-    @property
-    def _is_offline(self) -> bool:
-        from huggingface_hub import constants
-
-        return constants.HF_HUB_OFFLINE
-
     # -- asking the hub, and what it answers -----------------------------------------------------
 
     def _ask(self, call: Callable, *args: Any, missing: str = "config.json", **options: Any) -> Any:
         """`call(*args, **options)`, again when the hub is busy; errors as ExplainError."""
+        retry = RETRY
         with progress(f"Waiting for the hub, {self.repository}"):
-            return self._ask_again(call, *args, missing=missing, **options)
-
-    def _ask_again(self, call: Callable, *args: Any, missing: str, **options: Any) -> Any:
-        for pause in (*PAUSES, None):
-            try:
-                return call(*args, **options)
-            # Beside its own errors come those of its HTTP client: requests, httpx or httpx2.
-            except Exception as error:
-                response = getattr(error, "response", None)
-                status = getattr(response, "status_code", None)
-                if pause is None or status not in RETRIED:
-                    raise self._in_words(error, status, missing) from None
-                asked = retry_after(response.headers)
-                pause = pause if asked is None else asked
-                if pause > LONGEST_PAUSE:
-                    raise self._in_words(error, status, missing) from None
-                time.sleep(pause)
+            while True:
+                try:
+                    return call(*args, **options)
+                # Beside its own errors come those of its HTTP client: requests, httpx or httpx2.
+                except Exception as error:
+                    response = getattr(error, "response", None)
+                    status = getattr(response, "status_code", None)
+                    said = self._in_words(error, status, missing)
+                if status not in RETRY.status_forcelist:
+                    raise said
+                retry = pause(retry, said.wrong, response)
 
     def _in_words(self, error: Exception, status: int | None, filename: str) -> ExplainError:
-        from huggingface_hub import constants, errors
+        from huggingface_hub import errors
 
-        hub = shown(constants.ENDPOINT)
+        hub = shown(self._settings.ENDPOINT)
         if isinstance(error, errors.RevisionNotFoundError):
             return ModelNotFound(
                 f"{self.repository} has no revision {self.revision!r}",
@@ -135,7 +130,7 @@ class HubSource(Remembering):
         if isinstance(error, (errors.RepositoryNotFoundError, errors.HFValidationError)):
             return self._unknown()
         if isinstance(error, errors.LocalEntryNotFoundError):
-            if self._is_offline:
+            if self._settings.HF_HUB_OFFLINE:
                 return self._not_in_cache(filename)
             return RemoteError(f"{hub} stopped answering", "Check the network, then try again")
         if isinstance(error, errors.EntryNotFoundError):
@@ -147,6 +142,11 @@ class HubSource(Remembering):
             )
         if status is not None:
             return RemoteError(f"{hub} answered {status} for {self.repository}", "Try again later")
+        if isinstance(error, OSError) and error.filename:
+            return RemoteError(
+                f"The cache of the hub cannot be used: {error.filename} ({error.strerror})",
+                "Check HF_HOME",
+            )
         return RemoteError(
             f"{hub} cannot be reached ({type(error).__name__})",
             "Check the network and HF_ENDPOINT, or name a local directory",

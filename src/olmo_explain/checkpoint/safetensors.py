@@ -14,10 +14,6 @@ dtype('float32')
 
 from __future__ import annotations
 
-import json
-import math
-import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,11 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from olmo_explain.checkpoint.header import INDEX, StoredTensor, read_header, read_index
 from olmo_explain.checkpoint.source import ByteFile, FileMissing, ModelLike, Source, resolve
 from olmo_explain.errors import CheckpointError, OutOfRange, UsageError
 
-if TYPE_CHECKING:  # only annotations need it, and it would double the time to import this
+if TYPE_CHECKING:  # only annotations need these, and jaxtyping takes as long as all the rest
     from jaxtyping import Float, UInt
+
+    from olmo_explain.checkpoint.config import OlmoConfig
 
     Bits = UInt[np.ndarray, "..."]
     Numbers = Float[np.ndarray, "..."]
@@ -38,33 +37,7 @@ if TYPE_CHECKING:  # only annotations need it, and it would double the time to i
 BITS = {"BF16": "<u2", "F16": "<u2", "F32": "<u4", "F64": "<u8"}
 """The dtypes that are read, and the unsigned integers that hold their bits."""
 
-BYTES = (
-    dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"), 1)
-    | dict.fromkeys(("BF16", "F16", "U16", "I16"), 2)
-    | dict.fromkeys(("F32", "U32", "I32"), 4)
-    | dict.fromkeys(("F64", "U64", "I64", "C64"), 8)
-)
-"""Bytes a number, also of dtypes that are only located, so that a header can be checked."""
-
 SINGLE_FILE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-LENGTH_BYTES = 8
-LFS = b"version https://git-lfs"
-POINTER = "is a Git LFS pointer: it only names the file that belongs here"
-LONGEST_HEADER = 100_000_000  # safetensors' own limit
-MOST_NUMBERS, MOST_AXES = 2**60, 32
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """Where one tensor lies: bytes [start, end) of the file `shard`, counted from its first."""
-
-    name: str
-    shard: str
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    end: int
 
 
 @dataclass(frozen=True)
@@ -111,7 +84,7 @@ class Checkpoint:
             self._shard_of = dict.fromkeys(self._shard(SINGLE_FILE).tensors, SINGLE_FILE)
         except FileMissing as error:
             try:
-                self._shard_of = _read_index(self.source)
+                self._shard_of = read_index(self.source)
             except FileMissing:
                 raise error from None
 
@@ -158,6 +131,19 @@ class Checkpoint:
             )
         return tensors[name]
 
+    def check_shapes(self, config: OlmoConfig, names: Iterable[str]) -> list[StoredTensor]:
+        """Where these tensors lie; CheckpointError when config.json gives one another shape."""
+        shapes = config.shapes
+        tensors = [self.tensor(name) for name in names]
+        for tensor in tensors:
+            if tensor.shape != shapes[tensor.name]:
+                raise CheckpointError(
+                    f"{self.source.name}/{tensor.shard} has {tensor.name} of shape "
+                    f"{list(tensor.shape)}, but config.json makes it {list(shapes[tensor.name])}",
+                    "Take both from the same checkpoint",
+                )
+        return tensors
+
     def locate(self, name: str, rows: slice | None = None, cols: slice | None = None) -> Place:
         """The byte ranges of some rows (first axis) and columns (second axis); all if not given.
 
@@ -201,7 +187,7 @@ class Checkpoint:
 
     @contextmanager
     def borrow(self, name: str) -> Iterator[Bits]:
-        """`read_bits` of a whole tensor, whose memory goes back to the system afterwards."""
+        """`read_bits` of a whole tensor; afterwards its memory goes back to the system."""
         self.expect(name)
         try:
             yield self.read_bits(name)
@@ -209,17 +195,26 @@ class Checkpoint:
             self.release(name)
 
     def expect(self, name: str) -> None:
-        """Says that a tensor is read soon: of a local file, the disk begins now."""
+        """Prefetches a tensor of a local file: the disk is read while we go on."""
         self._shard((it := self.tensor(name)).shard).file.expect(it.start, it.end)
 
     def release(self, name: str) -> None:
-        """Lets the system take back the memory of a tensor. Views of it stay valid."""
+        """Gives the memory of a tensor back to the system. Views of it stay valid."""
         self._shard((it := self.tensor(name)).shard).file.release(it.start, it.end)
 
     def _shard(self, filename: str) -> _Shard:
         if filename not in self._shards:
             self._shards[filename] = _Shard(self.source, filename)
         return self._shards[filename]
+
+
+class _Shard:
+    """One safetensors file: its header, read and checked, and the way to its bytes."""
+
+    def __init__(self, source: Source, filename: str):
+        self.file: ByteFile = source.open(filename)
+        self.tensors = read_header(self.file, filename, f"{source.name}/{filename}")
+        self.header_bytes = self.file.fetched
 
 
 def widen(bits: Bits, dtype: str) -> Numbers:
@@ -280,121 +275,5 @@ def _byte_ranges(
 
 
 def _rows_and_cols(tensor: StoredTensor) -> tuple[int, int]:
-    return (*tensor.shape, 1, 1)[:2]
-
-
-# -- headers and the index, checked ---------------------------------------------------------------
-
-
-class _Shard:
-    """One safetensors file: its header, read and checked, and the way to its bytes."""
-
-    def __init__(self, source: Source, filename: str):
-        self.file: ByteFile = source.open(filename)
-        self.tensors = read_header(self.file, filename, f"{source.name}/{filename}")
-        self.header_bytes = self.file.fetched
-
-
-def read_header(file: ByteFile, shard: str, where: str) -> dict[str, StoredTensor]:
-    """The tensors of a safetensors file by name. CheckpointError when header and file disagree.
-
-    `where` names the file in errors. Nothing longer than the file is read or allocated.
-    """
-    prefix, size = file.read(0, LENGTH_BYTES), file.size
-    if bytes(prefix) == LFS[:LENGTH_BYTES]:
-        raise CheckpointError(f"{where} {POINTER}", "Run git lfs pull in that directory")
-    if size < LENGTH_BYTES:
-        raise _damaged(where, f"is {size} bytes long, too short for a safetensors file")
-    length = int.from_bytes(prefix, "little")
-    data_start = LENGTH_BYTES + length
-    if data_start > size or length > LONGEST_HEADER:
-        raise _damaged(
-            where, f"says that its header is {length:,} bytes long, in a file of {size:,} bytes"
-        )
-    header = _parse(bytes(file.read(LENGTH_BYTES, data_start)), where, "a header")
-    if not isinstance(header.pop("__metadata__", {}), dict):
-        raise _damaged(where, "has __metadata__ that is no JSON object")
-    tensors = {
-        name: _read_entry(name, entry, shard, data_start, where) for name, entry in header.items()
-    }
-    _check_layout(tensors.values(), data_start, size, where)
-    return tensors
-
-
-def _read_entry(name: str, entry: Any, shard: str, data_start: int, where: str) -> StoredTensor:
-    match entry:
-        case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [start, end]} if all(
-            type(number) is int for number in (*shape, start, end)
-        ):
-            pass
-        case _:
-            raise _damaged(where, f"has no dtype, shape and two offsets for tensor {name!r}")
-    is_small = len(shape) <= MOST_AXES and all(0 <= n <= MOST_NUMBERS for n in shape)
-    if not is_small or math.prod(n or 1 for n in shape) > MOST_NUMBERS:
-        raise _damaged(where, f"gives tensor {name!r} an impossible shape")
-    if not 0 <= start <= end:
-        raise _damaged(where, f"places tensor {name!r} at reversed offsets [{start}, {end})")
-    needed = math.prod(shape) * BYTES.get(dtype, 0)
-    if dtype in BYTES and end - start != needed:
-        raise _damaged(
-            where,
-            f"gives tensor {name!r} {end - start:,} bytes, but {dtype} of shape {shape} "
-            f"needs {needed:,}",
-        )
-    return StoredTensor(name, shard, dtype, tuple(shape), data_start + start, data_start + end)
-
-
-def _check_layout(tensors: Iterable[StoredTensor], data_start: int, size: int, where: str) -> None:
-    """Every byte after the header belongs to exactly one tensor."""
-    reached, before = data_start, None
-    for tensor in sorted(tensors, key=lambda tensor: (tensor.start, tensor.end)):
-        if tensor.end > size:
-            raise _damaged(
-                where,
-                f"ends at byte {size:,}, but tensor {tensor.name!r} ends at byte {tensor.end:,}: "
-                "it is truncated, or its offsets are wrong",
-            )
-        if tensor.start < reached:
-            raise _damaged(where, f"has tensors {before!r} and {tensor.name!r} overlap")
-        if tensor.start > reached:
-            raise _damaged(
-                where, f"has {tensor.start - reached:,} bytes of no tensor before {tensor.name!r}"
-            )
-        reached, before = tensor.end, tensor.name
-    if reached != size:
-        raise _damaged(where, f"has {size - reached:,} bytes of no tensor at its end")
-
-
-def _read_index(source: Source) -> dict[str, str]:
-    """The shard of every tensor."""
-    where = f"{source.name}/{INDEX}"
-    shard_of = _parse(source.read(INDEX), where, "an index").get("weight_map")
-    if not isinstance(shard_of, dict):
-        raise _damaged(where, "has no weight_map")
-    for name, shard in shard_of.items():
-        # Only a file of that directory: no other place of this machine or of the server.
-        if not (isinstance(shard, str) and re.fullmatch(r"[\w-][\w.-]*\.safetensors", shard)):
-            raise _damaged(where, f"places tensor {name!r} in {shard!r}, which is no file's name")
-    return shard_of
-
-
-def _parse(text: bytes, where: str, what: str) -> dict[str, Any]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = Counter(name for name, _ in pairs)
-        if len(names) < len(pairs):
-            raise _damaged(where, f"names {names.most_common(1)[0][0]!r} twice")
-        return dict(pairs)
-
-    if text.startswith(LFS):
-        raise CheckpointError(f"{where} {POINTER}", "Run git lfs pull in that directory")
-    try:
-        value = json.loads(text.decode(), object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise _damaged(where, f"has {what} that is not JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise _damaged(where, f"has {what} that is no JSON object")
-    return value
-
-
-def _damaged(where: str, fault: str) -> CheckpointError:
-    return CheckpointError(f"{where} {fault}", "Download it again")
+    rows, cols, *_ = (*tensor.shape, 1, 1)
+    return rows, cols

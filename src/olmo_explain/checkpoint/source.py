@@ -9,6 +9,7 @@
 """
 
 import mmap
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -47,11 +48,11 @@ class ByteFile(Protocol):
         ...
 
     def expect(self, start: int, end: int) -> None:
-        """Says that bytes [start, end) are read soon, so that the disk may begin now."""
+        """Prefetches bytes [start, end): the disk is read while we go on."""
         ...
 
     def release(self, start: int, end: int) -> None:
-        """Lets the system take back the memory of bytes [start, end). They may be read again."""
+        """Gives the memory of bytes [start, end) back to the system. They can be read again."""
         ...
 
 
@@ -97,7 +98,7 @@ class LocalFile:
         self._advise("MADV_WILLNEED", start, end)
 
     def release(self, start: int, end: int) -> None:
-        # The pages stay in the system's cache; this process no longer counts them as its own.
+        # The pages stay in the system's cache, but no longer count as this process's memory.
         self._advise("MADV_DONTNEED", start, end)
 
     def _advise(self, advice: str, start: int, end: int) -> None:
@@ -107,7 +108,7 @@ class LocalFile:
 
 
 class Remembering(ABC):
-    """A source that reads each small file once: what it said of a model, it goes on saying."""
+    """A source that reads each small file once, and answers from memory ever after."""
 
     def __init__(self, name: str):
         self.name = name
@@ -161,9 +162,11 @@ def resolve(model: ModelLike) -> Source:
     'allenai/Olmo-3-7B-Instruct'
     """
     if isinstance(model, PathLike):
-        if directory := _existing_directory(str(model)):
-            return LocalSource(directory, str(model))
-        raise _no_directory(str(model))
+        name = os.fsdecode(model)
+        if directory := _existing_directory(name):
+            # A directory that is called as a preset is not that preset.
+            return LocalSource(directory, f"./{name}" if name in PRESETS else name)
+        raise _no_directory(name)
     if not isinstance(model, str):
         if hasattr(model, "read") and hasattr(model, "open"):
             return model

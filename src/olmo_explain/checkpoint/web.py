@@ -7,17 +7,18 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Iterator, Sequence
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import requests
+import urllib3
 from requests.exceptions import ChunkedEncodingError, SSLError
+from urllib3.exceptions import MaxRetryError, ReadTimeoutError
 
 from olmo_explain.checkpoint.source import Remembering, missing_file
 from olmo_explain.errors import ExplainError, ModelNotFound, RemoteError
-from olmo_explain.waiting import progress, say
+from olmo_explain.waiting import Advance, progress, say
 
 Range = tuple[int, int]
 """[start, end): offsets of the first byte and of the one after the last."""
@@ -26,11 +27,35 @@ ROUND_TRIP_BYTES = 512 * 2**10  # what 10 MB/s carries in the 50 ms that a reque
 LONGEST_SPAN = 32 * 2**20
 WHOLE_FILE_LIMIT = 64 * 2**20
 
-RETRIED = frozenset({429, 500, 502, 503, 504})
-PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds before each further try
-LONGEST_PAUSE = 30.0
 CONNECT_SECONDS, SILENCE_SECONDS = 5.0, 10.0
 CHUNK = 2**14  # as much as a cut may lose
+FAULTS = requests.ConnectionError, requests.Timeout, requests.HTTPError, ChunkedEncodingError
+
+TRIES = 5
+LONGEST_PAUSE = 30.0
+RETRY = urllib3.Retry(TRIES - 1, status_forcelist=(429, 500, 502, 503, 504), backoff_factor=0.5)
+
+
+def pause(retry: urllib3.Retry, problem: str, response: Any | None) -> urllib3.Retry:
+    """Waits before another try; returns what is left of `retry`.
+
+    Waits as long as `response`, of any HTTP client, says in Retry-After, or else longer each time.
+    RemoteError, of this `problem`, when there were too many tries, or the wait would exceed 30 s.
+    """
+    said = "" if response is None else response.headers.get("Retry-After", "")
+    try:
+        asked = float(retry.parse_retry_after(said))
+    except (urllib3.exceptions.HTTPError, ValueError, OverflowError):  # neither a number nor a date
+        asked = 0.0
+    if asked > LONGEST_PAUSE:
+        raise RemoteError(problem, f"Try again in {asked:.0f} seconds")
+    try:
+        left = retry.increment()
+    except MaxRetryError:
+        raise RemoteError(f"{problem}, {TRIES} times in a row", "Try again later") from None
+    say(f"Asking again, try {len(left.history) + 1} of {TRIES}")
+    time.sleep(asked or left.get_backoff_time())
+    return left
 
 
 class RemoteFile:
@@ -40,7 +65,7 @@ class RemoteFile:
     `missing` is raised when there is no such file. `fetched` counts the bytes that arrived.
 
     A server that is busy (429) or failing (5xx) is asked again, after the time that it names or
-    with growing pauses; a connection that is cut is taken up at the byte where it broke off.
+    with growing pauses. After a broken connection, reading resumes at the byte where it broke off.
     """
 
     def __init__(
@@ -56,8 +81,7 @@ class RemoteFile:
         self._auth = _Bearer(token) if token else None
         self._missing = missing or RemoteError(f"{shown(url)} does not exist", "Check the address")
         self._session = session or requests.Session()
-        self._host = urlsplit(shown(url)).netloc
-        self._reading = f"Waiting for {self._host}"
+        self._waiting = f"Waiting for {shown(url).split('/')[2]}"
         self._answered = False
         self._size: int | None = None
         self._etag: str | None = None
@@ -67,6 +91,7 @@ class RemoteFile:
         """Bytes in the whole file; costs a request if nothing was read before."""
         if self._size is None:
             self.read(0, 1)
+        assert self._size is not None  # every answer to a range says it
         return self._size
 
     def read(self, start: int, end: int) -> bytearray:
@@ -75,36 +100,11 @@ class RemoteFile:
         Raises RemoteError when the server cannot be reached, and when it answers a range with the
         whole file: that answer is refused before its body is read.
         """
-        data = bytearray()
-
-        def attempt() -> None:
-            first = start + len(data)
-            with self._get({"Range": f"bytes={first}-{end - 1}"}) as response:
-                wanted = self._end_of_range(response, first, end) - start
-                if len(data) < wanted:
-                    self._receive(response, data, at_most=wanted)
-                if len(data) < wanted:
-                    raise _TryAgain("cut the connection")
-
-        if start < end:
-            with progress(self._reading, end - start, unit="bytes") as self._advance:
-                self._persist(attempt, data)
-        return data
+        return self._fetch(start, end) if start < end else bytearray()
 
     def read_whole(self) -> bytearray:
         """A small file, also from a server that knows no ranges. RemoteError above 64 MiB."""
-        data = bytearray()
-
-        def attempt() -> None:
-            data.clear()
-            with self._get({}) as response:
-                if response.status_code != 200:
-                    raise self._unusable(f"answered {response.status_code}")
-                self._receive(response, data, at_most=WHOLE_FILE_LIMIT)
-
-        with progress(self._reading) as self._advance:
-            self._persist(attempt, data)
-        return data
+        return self._fetch(0, None)
 
     def read_ranges(self, ranges: Sequence[Range]) -> list[memoryview]:
         """The bytes of each range, in order.
@@ -126,45 +126,62 @@ class RemoteFile:
         return parts
 
     def expect(self, start: int, end: int) -> None:
-        """As LocalFile's; nothing is asked for before it is read."""
+        """Does nothing: bytes travel when they are read, not before."""
 
     def release(self, start: int, end: int) -> None:
-        """As LocalFile's; there is nothing to give back."""
+        """Does nothing: no memory is held."""
 
     # -- one request after another ---------------------------------------------------------------
 
-    def _persist(self, attempt: Callable[[], None], data: bytearray) -> None:
-        """Attempts until one succeeds; gives up after five in a row that brought no byte."""
-        failures = 0
-        while True:
-            before, pause = len(data), None
-            try:
-                return attempt()
-            except _TryAgain as again:
-                problem, pause = again.problem, again.pause
-            except (requests.ConnectionError, requests.Timeout, ChunkedEncodingError) as error:
-                problem = _in_words(error)
-                if not self._answered:  # nobody is there, and waiting would not help
-                    raise self._unusable(problem) from None
-            except requests.RequestException as error:
-                raise self._unusable(f"cannot be read ({type(error).__name__})") from None
-            failures = 0 if len(data) > before else failures
-            if failures == len(PAUSES):
-                raise self._unusable(f"{problem}, {failures + 1} times in a row")
-            pause = PAUSES[failures] if pause is None else pause
-            if pause > LONGEST_PAUSE:
-                raise self._unusable(f"{problem}", f"Try again in {pause:.0f} seconds")
-            failures += 1
-            say(f"{self._host} {problem}: asking again, {failures} of {len(PAUSES)}")
-            time.sleep(pause)
-            say(self._reading)
+    def _fetch(self, start: int, end: int | None) -> bytearray:
+        """Bytes [start, end), or the whole file. Resumes after a fault of the connection.
 
-    def _get(self, headers: dict[str, str]) -> requests.Response:
+        Gives up after five faults in a row that brought no byte; at the first where the server has
+        never answered, as waiting would not help.
+        """
+        data, retry = bytearray(), RETRY
+        with progress(self._waiting, end and end - start, unit="bytes") as advance:
+            while True:
+                before = len(data)
+                try:
+                    self._read_on(data, start, end, advance)
+                    return data
+                except FAULTS as error:
+                    problem, response = _in_words(error), error.response
+                except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
+                    # Not what requests says, which repeats the whole address.
+                    said = error if type(error) is OSError else type(error).__name__
+                    raise self._unusable(f"cannot be read ({said})") from None
+                if not self._answered:
+                    raise self._unusable(problem)
+                retry = RETRY if len(data) > before else retry
+                retry = pause(retry, f"{shown(self.url)} {problem}", response)
+
+    def _read_on(self, data: bytearray, start: int, end: int | None, advance: Advance) -> None:
+        """Appends to `data` what it still lacks, in one request."""
+        first = start + len(data)
+        with self._get(first, end) as response:
+            stop = self._end_of_body(response, first, end)
+            if response.status_code == 200:  # the whole file, from its first byte
+                data.clear()
+            for chunk in response.iter_content(CHUNK) if first < stop else ():
+                self.fetched += len(chunk)
+                advance(len(chunk))
+                data += chunk
+                if start + len(data) > stop:
+                    raise self._unusable(f"sent more than the {stop - start:,} bytes of use")
+        if response.status_code == 206 and start + len(data) < stop:
+            raise ChunkedEncodingError
+
+    def _get(self, first: int, end: int | None) -> requests.Response:
         """The answer, its body not yet read; raises when it holds no part of the file."""
+        # Offsets count bytes of the file itself, not of a compressed copy.
+        headers = {"Accept-Encoding": "identity"}
+        if first > 0 or end is not None:
+            headers["Range"] = f"bytes={first}-{'' if end is None else end - 1}"
         response = self._session.get(
             self.url,
-            # Offsets count bytes of the file itself, not of a compressed copy.
-            headers={"Accept-Encoding": "identity", **headers},
+            headers=headers,
             auth=self._auth,
             stream=True,
             timeout=(CONNECT_SECONDS, SILENCE_SECONDS),
@@ -174,8 +191,6 @@ class RemoteFile:
         if status < 400 or status == 416:
             return response
         response.close()
-        if status in RETRIED:
-            raise _TryAgain(f"answered {status}", retry_after(response.headers))
         if status in (404, 410):
             raise self._missing
         if status in (401, 403):
@@ -183,19 +198,24 @@ class RemoteFile:
                 f"refuses access ({status})",
                 "Check the address, and that you may read it (on the hub: with HF_TOKEN)",
             )
+        if status in RETRY.status_forcelist:
+            response.raise_for_status()
         raise self._unusable(f"answered {status}")
 
-    def _end_of_range(self, response: requests.Response, first: int, end: int) -> int:
-        """Where the bytes that were asked for end, as the file may end before them."""
+    def _end_of_body(self, response: requests.Response, first: int, end: int | None) -> int:
+        """The offset at which the answer ends: `end`, or that of the file where it comes before."""
         status, headers = response.status_code, response.headers
         answer = re.fullmatch(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)", headers.get("Content-Range", ""))
+        if status == 200 and end is None:
+            self._etag = headers.get("ETag")
+            return WHOLE_FILE_LIMIT
         if status == 200:
             raise self._unusable(
                 "ignores byte ranges: it answered 200, with the whole file",
                 "Name a server that answers ranges (nginx does), or download the files",
             )
         if status not in (206, 416) or not answer or (status == 206 and answer[1] is None):
-            raise self._unusable(f"answered a byte range with {status} and no Content-Range")
+            raise self._unusable(f"answered with {status} and no Content-Range")
         size, etag = int(answer[3]), headers.get("ETag")
         if self._size not in (None, size) or (etag and self._etag not in (None, etag)):
             raise self._unusable("changed while it was read", "Start again")
@@ -204,15 +224,7 @@ class RemoteFile:
             return first  # the file ends before the range begins
         if int(answer[1]) != first or headers.get("Content-Encoding", "identity") != "identity":
             raise self._unusable("answered with other bytes than it was asked for")
-        return min(end, size)
-
-    def _receive(self, response: requests.Response, data: bytearray, at_most: int) -> None:
-        for chunk in response.iter_content(CHUNK):
-            self.fetched += len(chunk)
-            self._advance(len(chunk))
-            data += chunk
-            if len(data) > at_most:
-                raise self._unusable(f"sent more than the {at_most:,} bytes that are of use")
+        return min(size, WHOLE_FILE_LIMIT if end is None else end)
 
     def _unusable(
         self, problem: str, todo: str = "Check the address and the network"
@@ -246,28 +258,9 @@ def shown(url: str) -> str:
     >>> shown("https://me:secret@example.org/olmo/config.json?signature=abc")
     'https://example.org/olmo/config.json'
     """
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds that a server asks to wait, said as a number or as a date; None if it does not.
-
-    >>> retry_after({"Retry-After": "3"})
-    3.0
-    """
-    said = headers.get("Retry-After", "")
-    if said.isdigit():
-        return float(said)
-    try:
-        return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return None
-
-
-class _TryAgain(Exception):
-    def __init__(self, problem: str, pause: float | None = None):
-        self.problem, self.pause = problem, pause
+    scheme, _, rest = re.split("[?#]", url)[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 class _Bearer(requests.auth.AuthBase):
@@ -282,12 +275,13 @@ class _Bearer(requests.auth.AuthBase):
 
 
 def _in_words(error: requests.RequestException) -> str:
-    # Not str(error), which repeats the whole address.
+    if error.response is not None:
+        return f"answered {error.response.status_code}"
     if isinstance(error, SSLError):
         return "has no certificate that this machine trusts"
     if isinstance(error, requests.ConnectTimeout):
         return f"did not answer within {CONNECT_SECONDS:.0f} s"
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout) or isinstance((*error.args, None)[0], ReadTimeoutError):
         return f"fell silent for {SILENCE_SECONDS:.0f} s"
     if isinstance(error, ChunkedEncodingError):
         return "cut the connection"
@@ -304,7 +298,7 @@ class WebSource(Remembering):
         except ValueError:  # an unfinished [IPv6] address
             is_server = False
         if not is_server:
-            raise ModelNotFound(f"{url!r} names no server", "Write https://host/directory")
+            raise ModelNotFound(f"{shown(url)} names no server", "Write https://host/directory")
         super().__init__(shown(url).rstrip("/"))
         self._session = requests.Session()
 

@@ -74,7 +74,7 @@ def load(
             )
         return _guarded(on_meta(source, dtype, attention), config), None
     if isinstance(source, LocalSource):
-        _check_shapes(Checkpoint(source), config)
+        Checkpoint(source).check_shapes(config, config.shapes)
     where, options = pretrained
     shared = {} if distributed is None else {"distributed_config": distributed}
     try:
@@ -112,18 +112,6 @@ def _loading(source: Source) -> Iterator[None]:
             logging.enable_progress_bar()
         if downloading:
             enable_progress_bars()
-
-
-def _check_shapes(checkpoint: Checkpoint, config: OlmoConfig) -> None:
-    """CheckpointError where config.json and the weights beside it do not belong together."""
-    for part in config.components:
-        for name in part.names():
-            if (shape := checkpoint.tensor(name).shape) != part.shape:
-                raise CheckpointError(
-                    f"{checkpoint.source.name}: config.json asks for {name} of shape "
-                    f"{list(part.shape)}, the file has {list(shape)}",
-                    "Take config.json and weights from the same place",
-                )
 
 
 def _pretrained(source: Source) -> tuple[str, dict[str, Any]] | None:
