@@ -70,8 +70,8 @@ def read_ropes(fields: Mapping[str, Any]) -> dict[LayerType, Rope]:
 def _attention_factor(fields: Mapping[str, Any], factor: float) -> float:
     """By what cos and sin grow, as transformers takes it: said, or by YaRN's rule.
 
-    The rule is 0.1·ln(factor) + 1. Where config.json gives `mscale` and `mscale_all_dim` (DeepSeek's
-    names), it is the ratio of two such numbers.
+    The rule is 0.1·ln(factor) + 1. Where config.json gives `mscale` and `mscale_all_dim`, which are
+    DeepSeek's names, it is the ratio of two such numbers.
     """
     said = fields.get("attention_factor")
     if said is not None:

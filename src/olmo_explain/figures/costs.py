@@ -154,7 +154,11 @@ def _label(costs: Costs, labels: dict[float, list[str]]) -> None:
 
 def _share(config: OlmoConfig, seq: int, place: str, convention: Convention) -> float:
     costs = count_costs(config, seq)
-    parts = costs.model(convention) if place == "model" else costs.layer(cast(LayerType, place), convention)
+    parts = (
+        costs.model(convention)
+        if place == "model"
+        else costs.layer(cast(LayerType, place), convention)
+    )
     attention, linear = (total(parts[n] for n in names).macs for names in (ATTENTION, LINEAR))
     return attention / (attention + linear)
 

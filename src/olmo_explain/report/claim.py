@@ -28,7 +28,7 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 Words = str | Callable[["Evidence", Any], str]
 """A sentence: a template of {e.…}, {measured} and {about}, or a function of the first two."""
 
-PROVEN = {
+PROVEN: dict[str, Any] = {
     "recorded": "{e.running} runs with another RoPE than its config.json asks for, so whatever "
     "depends on it differs from the reference. The report's problems say more.",
     "skipped": "{e.skipped_run}",

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from numpy import ndarray
     from torch import Tensor, nn
+    from transformers import PreTrainedModel
 
     from olmo_explain.proof import Verification
     from olmo_explain.running import RopeMeasurement, Step, Trace
@@ -83,7 +84,7 @@ class Subject:
     # -- shapes ----------------------------------------------------------------------------------
 
     @cached_property
-    def modules(self) -> nn.Module:
+    def modules(self) -> PreTrainedModel:
         """transformers' own modules on the meta device: all names, types and shapes, no numbers."""
         import torch
 
@@ -140,7 +141,7 @@ class Subject:
     @cached_property
     def shards(self) -> set[str]:
         """The files of its weights."""
-        return set(self.checkpoint.weight_map.values())
+        return set(self.checkpoint.weight_map.values() if self.checkpoint else ())
 
     @cached_property
     def shards_away(self) -> set[str]:
@@ -197,7 +198,7 @@ class Subject:
     @cached_property
     def norms(self) -> dict[str, Float[ndarray, "layer head"]] | None:
         """The norms of every head, where the whole checkpoint is on this machine."""
-        return None if self.missing else head_norms(self.checkpoint)
+        return None if self.missing or not self.checkpoint else head_norms(self.checkpoint)
 
     @cached_property
     def prompt_tokens(self) -> int | None:
@@ -217,13 +218,13 @@ class Subject:
     # -- numbers ---------------------------------------------------------------------------------
 
     @cached_property
-    def loaded(self) -> tuple[nn.Module, Any | None]:
+    def loaded(self) -> tuple[PreTrainedModel, Any | None]:
         from olmo_explain.running import load
 
         return load(self.source)
 
     @property
-    def model(self) -> nn.Module:
+    def model(self) -> PreTrainedModel:
         return self.loaded[0]
 
     @cached_property
@@ -263,9 +264,9 @@ class Subject:
     @cached_property
     def order(self) -> list[Step]:
         """Every step of every layer, as it ran."""
-        from olmo_explain.running import sequence, trace
+        from olmo_explain.running import trace
 
-        return sequence(trace(self.model, self.ids, ops=True).operators)
+        return trace(self.model, self.ids, ops=True).sequence
 
     def order_of(self, names: Iterable[str]) -> list | None:
         """These values as every layer computed them, in order; a list for each way there was.

@@ -121,7 +121,7 @@ def _problems(evidence: Evidence, claims: list[CheckedClaim]) -> list[str]:
 
     verified = evidence.running.verified
     ropes = (evidence.asked.rope, evidence.seven.rope, verified.rope)
-    problems = list(dict.fromkeys(rope.remedy for rope in ropes if not rope.ok))
+    problems = list(dict.fromkeys(rope.remedy for rope in ropes if rope.remedy))
     if first := verified.first_difference:
         problems.append(f"{evidence.running}: {place(first)} differs: {verified.cause}.")
     for claim in claims:

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import astuple
 
 from rich.console import Console
 
@@ -23,11 +24,10 @@ def print_parts(console: Console, ran: SharedTrace) -> None:
         local = shape(parts[0]) if len(set(parts)) == 1 else "  ".join(map(shape, parts))
         table.add_row(name, str(count), shape(whole), CUT[split], local)
     console.print(table)
-    columns = ("process", "parameters held", "parameters read", "bytes read")
-    table = grid("What each process holds and reads", *columns, right=columns)
+    numbers = ("process", "parameters held", "parameters read", "bytes read")
+    table = grid("What each process holds and reads", *numbers, right=numbers)
     for rank in ran.ranks:
-        numbers = (rank.rank, rank.parameters_held, rank.parameters_read, rank.bytes_read)
-        table.add_row(*(f"{number:,}" for number in numbers))
+        table.add_row(*(f"{number:,}" for number in astuple(rank)))
     console.print(table)
     alike = "as in one process" if ran.same_calls else "NOT as in one process"
     console.print(f"{ran.total:,} calls in every process, {alike}. The whole model:")

@@ -117,7 +117,7 @@ def in_config(
 def _fields() -> Iterator[Claim]:
     for name, value in FIELDS.items():
         yield in_config(f"config.{name}", f"{name} is {value}", value, field=name)
-    yarn = {"chapter": "06_positions", "note": _where_yarn_applies}
+    yarn: dict[str, Any] = {"chapter": "06_positions", "note": _where_yarn_applies}
     for name, value in YARN.items():
         field = f"rope.full_attention.{name}"
         yield in_config(f"config.{name}", f"{name} is {value}", value, field=field, **yarn)
@@ -233,8 +233,9 @@ def _components() -> Iterator[Claim]:
         said = f"Each layer contains {path}.weight {shape}"
         yield in_every_layer(ids[path], said, shape, path=path, look=_shape)
     for path in NORMS:
-        said = f"{ids[path]}.class", f"{path} is an Olmo3RMSNorm", "Olmo3RMSNorm"
-        yield in_every_layer(*said, path=path, look=_class, chapter="07_rmsnorm")
+        name = "Olmo3RMSNorm"
+        of_norm = partial(in_every_layer, path=path, look=_class, chapter="07_rmsnorm")
+        yield of_norm(f"{ids[path]}.class", f"{path} is an {name}", name)
     yield in_every_layer(
         "component.all",
         "Each layer contains these eleven weights",

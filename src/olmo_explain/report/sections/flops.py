@@ -12,6 +12,7 @@ from olmo_explain.report.claim import Claim
 from olmo_explain.report.evidence import BATCH, SEQ
 
 if TYPE_CHECKING:
+    from olmo_explain.checkpoint import LayerType
     from olmo_explain.costs import Costs
     from olmo_explain.report.evidence import Evidence
 
@@ -121,7 +122,8 @@ def parse(amount: str) -> tuple[Decimal, Decimal]:
     (Decimal('16700000.0'), Decimal('100000.0'))
     """
     number, unit = Decimal(amount[:-1]), UNITS[amount[-1]]
-    return number * unit, Decimal(1).scaleb(number.as_tuple().exponent) * unit
+    _, _, exponent = number.as_tuple()
+    return number * unit, Decimal(1).scaleb(int(exponent)) * unit
 
 
 def rounded(value: int, like: str, rounding: str = ROUND_HALF_UP) -> Decimal:
@@ -178,7 +180,7 @@ def dominates(costs: Costs) -> str:
     return "projections" if share(costs) > 0.5 else "attention"
 
 
-def _crossing(evidence: Evidence, kind: str) -> int | None:
+def _crossing(evidence: Evidence, kind: LayerType) -> int | None:
     config = evidence.seven.config
     return crossover_seq(config, kind) if kind in config.layer_types else None
 
@@ -198,7 +200,7 @@ def _from(crossing: int | None) -> str:
     return "never" if crossing is None else f"from {crossing:,} positions on"
 
 
-def _growth(evidence: Evidence, kind: str) -> float:
+def _growth(evidence: Evidence, kind: LayerType) -> float:
     """How many times the scores of a layer grow when the length doubles, within its window."""
     config = evidence.seven.config
     longest = config.max_position_embeddings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from olmo_explain.report.sections.access import LINEAR_VALUES
 if TYPE_CHECKING:
     from olmo_explain.report.evidence import Evidence
 
-proven = partial(Claim, section="6. Test scripts", **PROVEN)
+proven: Callable[..., Claim] = partial(Claim, section="6. Test scripts", **PROVEN)
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,13 @@ def _internals(evidence: Evidence) -> list[str] | None:
     subject = evidence.running
     if subject.proof(*STEPS) is None:
         return None
-    expected = {name for part in subject.config.components for name in part.names()}
+    stored, names = subject.checkpoint, set(subject.config.shapes)
     differing = {step.step for step in subject.verified.steps if not step.equal}
     steps = {step.step for step in subject.verified.steps} - differing
     shown = {
-        "weight storage": expected <= set(subject.checkpoint.names)
-        and all(subject.checkpoint.locate(name).bytes_needed for name in expected),
+        "weight storage": stored is not None
+        and names <= set(stored.names)
+        and all(stored.locate(name).bytes_needed for name in names),
         "attention steps": steps >= set(range(1, 11)),
         "MLP steps": steps >= set(range(11, 16)),
     }
