@@ -59,22 +59,14 @@ def say(doing: str) -> None:
 
 
 def _bar(total: int | None, unit: str) -> Any:
+    from rich import progress as parts
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
-    counts: tuple[ProgressColumn, ...] = (TimeElapsedColumn(),)
+    counts: tuple[parts.ProgressColumn, ...] = (parts.TimeElapsedColumn(),)
     if total is not None:
-        done = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
-        counts = (done, TimeRemainingColumn())
+        done = parts.DownloadColumn() if unit == "bytes" else parts.MofNCompleteColumn()
+        counts = (done, parts.TimeRemainingColumn())
     # Text, not markup: a path may hold [brackets].
-    columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), *counts
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    name = parts.TextColumn("{task.description}", markup=False)
+    columns = (name, parts.BarColumn(bar_width=24), *counts)
+    return parts.Progress(*columns, console=Console(stderr=True), transient=True)

@@ -20,9 +20,10 @@ from olmo_explain.costs import (
     crossovers,
     total,
 )
+from olmo_explain.costs import ENDLESS as LONGEST
 from olmo_explain.costs.counting import ATTENTION_PROJECTIONS
 from olmo_explain.explorers import explore_costs
-from olmo_explain.explorers.costs import LONGEST, PHASES, UNITS, CostExplorer
+from olmo_explain.explorers.costs import PHASES, UNITS, CostExplorer
 
 AXE = files("axe_playwright_python") / "axe.min.js"
 

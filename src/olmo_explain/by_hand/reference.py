@@ -23,32 +23,14 @@ from olmo_explain.errors import UsageError
 from olmo_explain.ids import as_ids, as_mask
 
 STEPS = {
-    "resid_pre": 1,
-    "q_proj": 1,
-    "k_proj": 2,
-    "v_proj": 3,
-    "v": 3,
-    "q_norm": 4,
-    "k_norm": 4,
-    "cos": 5,
-    "sin": 5,
-    "q": 5,
-    "k": 5,
-    "scores": 6,
-    "mask": 6,
-    "masked_scores": 6,
-    "pattern": 7,
-    "z": 8,
-    "o_proj": 9,
-    "attn_out": 10,
-    "resid_mid": 10,
-    "gate_proj": 11,
-    "up_proj": 12,
-    "silu": 13,
-    "intermediate": 13,
-    "down_proj": 14,
-    "mlp_out": 15,
-    "resid_post": 15,
+    name: step
+    for step, names in enumerate(
+        "resid_pre q_proj, k_proj, v_proj v, q_norm k_norm, cos sin q k, "
+        "scores mask masked_scores, pattern, z, o_proj, attn_out resid_mid, gate_proj, up_proj, "
+        "silu intermediate, down_proj, mlp_out resid_post".split(", "),
+        start=1,
+    )
+    for name in names.split()
 }
 """Every value that a layer computes, in order, and which of its fifteen steps computes it."""
 
@@ -119,9 +101,7 @@ def attention_scores(
 
 
 def visible(
-    length: int,
-    window: int | None = None,
-    attention_mask: Int[Tensor, "batch pos"] | None = None,
+    length: int, window: int | None = None, attention_mask: Int[Tensor, "batch pos"] | None = None
 ) -> Bool[Tensor, "batch 1 query key"]:
     """Which keys each query may see: those up to itself, within the window, that are not padding.
 
@@ -159,8 +139,7 @@ def attention_pattern(
 
 
 def apply_pattern(
-    pattern: Float[Tensor, "batch heads query key"],
-    v: Float[Tensor, "batch kv_heads key head_dim"],
+    pattern: Float[Tensor, "batch heads query key"], v: Float[Tensor, "batch kv_heads key head_dim"]
 ) -> Float[Tensor, "batch query heads head_dim"]:
     """Each head's output: the values, averaged with the pattern's shares."""
     z = pattern @ share_kv_heads(v, pattern.shape[1])  # (B, H, T, Dh)

@@ -9,12 +9,7 @@ from torch import Tensor
 
 from olmo_explain.checkpoint import Checkpoint
 
-STORED = {
-    "BF16": torch.bfloat16,
-    "F16": torch.float16,
-    "F32": torch.float32,
-    "F64": torch.float64,
-}
+STORED = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32, "F64": torch.float64}
 """The dtypes of safetensors, and torch's."""
 
 

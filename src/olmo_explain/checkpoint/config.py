@@ -28,6 +28,16 @@ REQUIRED = (
     "max_position_embeddings",
 )
 SIZES = ("num_key_value_heads", "head_dim")
+DEFAULTS = {  # transformers' own, where config.json has none or null
+    "sliding_window": None,
+    "rms_norm_eps": 1e-5,
+    "initializer_range": 0.02,
+    "hidden_act": "silu",
+    "attention_bias": False,
+    "tie_word_embeddings": False,
+    "eos_token_id": None,
+    "pad_token_id": None,
+}
 OPTIONAL = {  # the types that JSON may give them; null is as if they were not there
     "num_key_value_heads": int,
     "head_dim": int,
@@ -119,29 +129,18 @@ class OlmoConfig:
             if is_truth or not isinstance(value, kind | None):
                 raise ConfigError(f"{name} has {value!r} for {field}", AS_PUBLISHED)
         layers, heads = fields["num_hidden_layers"], fields["num_attention_heads"]
-        layer_types = tuple(fields.get("layer_types") or _default_layer_types(model_type, layers))
+        layer_types = fields.get("layer_types") or _default_layer_types(model_type, layers)
+        given = {field: fields[field] for field in DEFAULTS if fields.get(field) is not None}
         try:
             config = cls(
                 model_type=model_type,
-                vocab_size=fields["vocab_size"],
-                hidden_size=fields["hidden_size"],
-                intermediate_size=fields["intermediate_size"],
-                num_hidden_layers=layers,
-                num_attention_heads=heads,
                 num_key_value_heads=fields.get("num_key_value_heads") or heads,
                 head_dim=fields.get("head_dim") or fields["hidden_size"] // heads,
-                max_position_embeddings=fields["max_position_embeddings"],
-                layer_types=layer_types,
-                sliding_window=fields.get("sliding_window"),
+                layer_types=tuple(layer_types),
                 rope=read_ropes(fields),
-                rms_norm_eps=fields.get("rms_norm_eps") or 1e-5,
-                initializer_range=fields.get("initializer_range") or 0.02,
-                hidden_act=fields.get("hidden_act") or "silu",
-                attention_bias=bool(fields.get("attention_bias")),
-                tie_word_embeddings=bool(fields.get("tie_word_embeddings")),
                 dtype=fields.get("dtype") or fields.get("torch_dtype") or "bfloat16",
-                eos_token_id=fields.get("eos_token_id"),
-                pad_token_id=fields.get("pad_token_id"),
+                **{field: fields[field] for field in REQUIRED},
+                **(DEFAULTS | given),
             )
         except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise ConfigError(

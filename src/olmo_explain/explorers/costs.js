@@ -24,8 +24,8 @@ function exact(sizes) {
 
 /** Parameters of each Linear in a layer. */
 function parameters(c) {
-  const [D, F, q, kv] =
-    [c.hidden_size, c.intermediate_size, c.heads * c.head_dim, c.kv_heads * c.head_dim];
+  const [D, F] = [c.hidden_size, c.intermediate_size];
+  const [q, kv] = [c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim];
   return { q_proj: q * D, k_proj: kv * D, v_proj: kv * D, o_proj: D * q,
     gate_proj: F * D, up_proj: F * D, down_proj: D * F };
 }
@@ -40,7 +40,8 @@ function pairs(c, kind, { seq, decode, convention }) {
 }
 
 /** MACs of scores, or of apply, in one layer of this kind. */
-const attend = (c, kind, at) => at.batch * c.heads * c.head_dim * pairs(c, kind, at);
+const attend = (c, kind, at) =>
+  at.batch * c.num_attention_heads * c.head_dim * pairs(c, kind, at);
 
 /** How many positions go through every Linear. */
 const newPositions = ({ seq, batch, decode }) => batch * (decode ? 1n : seq);
@@ -85,15 +86,15 @@ function crossover(c, layers, projections, at, longest) {
 /** Bytes of weights that a pass reads: of the embedding no more rows than there are tokens. */
 function weightBytes(c, at) {
   const D = c.hidden_size;
-  const norms = (c.heads + c.kv_heads) * c.head_dim + 2n * D;
+  const norms = (c.num_attention_heads + c.num_key_value_heads) * c.head_dim + 2n * D;
   const layers = (c.sliding_layers + c.full_layers) * (add(Object.values(parameters(c))) + norms);
-  const rows = c.tied ? 0n : least(newPositions(at), c.vocab_size);
+  const rows = c.tie_word_embeddings ? 0n : least(newPositions(at), c.vocab_size);
   return (layers + D + (c.vocab_size + rows) * D) * c.bytes_per_parameter;
 }
 
 function cacheBytes(c, { seq, batch }, capped) {
   const kept = capped ? least(seq, c.sliding_window) : seq;
-  return batch * 2n * c.kv_heads * c.head_dim * c.bytes_per_parameter *
+  return batch * 2n * c.num_key_value_heads * c.head_dim * c.bytes_per_parameter *
     (c.sliding_layers * kept + c.full_layers * seq);
 }
 

@@ -15,6 +15,10 @@ from olmo_explain.costs import CONVENTIONS, ENDLESS, Costs, count_costs
 from olmo_explain.explorers.shared import script, style
 
 MOST = 1024
+SIZES = (
+    "hidden_size num_attention_heads num_key_value_heads head_dim intermediate_size vocab_size "
+    "tie_word_embeddings max_position_embeddings"
+).split()
 PHASES, UNITS = ("prefill", "decode"), ("MACs", "FLOPs")
 
 
@@ -59,11 +63,7 @@ class CostExplorer(anywidget.AnyWidget):
 
 
 def explore_costs(
-    model: ModelLike = "olmo3-7b",
-    *,
-    seq: int = 4096,
-    batch: int = 1,
-    convention: str = "windowed",
+    model: ModelLike = "olmo3-7b", *, seq: int = 4096, batch: int = 1, convention: str = "windowed"
 ) -> CostExplorer:
     """A widget that counts a forward pass. Needs config.json only; works without a kernel.
 
@@ -79,16 +79,9 @@ def explore_costs(
 
 def _sizes(config: OlmoConfig) -> dict:
     return {
-        "hidden_size": config.hidden_size,
-        "intermediate_size": config.intermediate_size,
-        "heads": config.num_attention_heads,
-        "kv_heads": config.num_key_value_heads,
-        "head_dim": config.head_dim,
-        "vocab_size": config.vocab_size,
-        "tied": config.tie_word_embeddings,
+        **{field: getattr(config, field) for field in SIZES},
         "sliding_layers": config.layer_types.count("sliding_attention"),
         "full_layers": config.layer_types.count("full_attention"),
         "sliding_window": config.sliding_window or 0,
-        "max_position_embeddings": config.max_position_embeddings,
         "bytes_per_parameter": BYTES_PER_PARAMETER[config.dtype],
     }

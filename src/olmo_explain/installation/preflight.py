@@ -291,18 +291,7 @@ def _places() -> list[Path]:
 
 
 CHECKS: dict[str, Callable[[str], Check]] = {
-    "python": _python,
-    "packages": _packages,
-    "lab": _lab,
-    "front ends": _front_ends,
-    "kernel": _kernel,
-    "memory": _memory,
-    "free memory": _free_memory,
-    "disk": _disk,
-    "writing": _writing,
-    "port": _port,
-    "browser": _browser,
-    "notebooks": _notebooks,
-    "rope": _rope,
-    "bundled model": _bundled_model,
+    look.__name__.strip("_").replace("_", " "): look
+    for look in (_python, _packages, _lab, _front_ends, _kernel, _memory, _free_memory, _disk)
+    + (_writing, _port, _browser, _notebooks, _rope, _bundled_model)
 }

@@ -24,7 +24,6 @@ class Alone:
     """This process, with the whole model. `TensorParallel` answers to the same calls."""
 
     def load(self, source: Source, dtype: str | None = None) -> tuple[PreTrainedModel, Any | None]:
-        """The model and its tokenizer."""
         from olmo_explain.running import load
 
         return load(source, dtype)
@@ -32,7 +31,6 @@ class Alone:
     def trace(
         self, model: PreTrainedModel, ids: Int[Tensor, "b p"], source: Source, *, ops: bool = False
     ) -> Trace:
-        """What ran, in order."""
         from olmo_explain.running import trace
 
         return trace(model, input_ids=ids, ops=ops)
@@ -44,7 +42,6 @@ class Alone:
         stored: Checkpoint,
         config: OlmoConfig,
     ) -> Verification:
-        """Every value against the reference."""
         from olmo_explain.proof import verify
 
         return verify(model, ids, weights=stored, config=config)

@@ -117,12 +117,7 @@ def check_shares(config: OlmoConfig, plan: Plan, processes: int) -> None:
 
 
 def memory(
-    config: OlmoConfig,
-    plan: Plan,
-    processes: int,
-    positions: int,
-    batch: int = 1,
-    process: int = 0,
+    config: OlmoConfig, plan: Plan, processes: int, positions: int, batch: int = 1, process: int = 0
 ) -> Memory:
     """Bytes that a process needs for `batch` prompts of `positions` tokens, in config's dtype.
 

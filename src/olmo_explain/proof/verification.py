@@ -32,13 +32,7 @@ from olmo_explain.checkpoint import Checkpoint, OlmoConfig, config_of
 from olmo_explain.errors import UsageError
 from olmo_explain.ids import as_ids, as_mask
 from olmo_explain.proof.diagnosis import diagnose
-from olmo_explain.running import (
-    ONLY_EAGER,
-    RopeMeasurement,
-    capture,
-    hooked,
-    measure_rope,
-)
+from olmo_explain.running import ONLY_EAGER, RopeMeasurement, capture, hooked, measure_rope
 from olmo_explain.waiting import Advance, progress
 
 

@@ -1,8 +1,8 @@
 from .claim import VERDICTS, CheckedClaim, Claim
-from .evidence import HEAD, LAYER, SEQ, Evidence
-from .remeasuring import Report, cell, remeasure
+from .evidence import Evidence
+from .recorded import HEAD, HEAD_ROWS, LAYER, SEQ, bf16_step
+from .remeasuring import Report, remeasure
 from .sections import ALL_CLAIMS, SECTIONS
-from .sections.configuration import HEAD_ROWS, bf16_step
 
 __all__ = [
     "ALL_CLAIMS",
@@ -17,6 +17,5 @@ __all__ = [
     "Evidence",
     "Report",
     "bf16_step",
-    "cell",
     "remeasure",
 ]

@@ -1,4 +1,4 @@
-"""What a claim is, and how a check becomes a verdict. No torch.
+"""What a claim is, and how a check becomes a verdict.
 
 >>> claim = Claim("layers.number", "There are 32 layers", 32, section="Mine", chapter="01_config",
 ...               measure=lambda e: e.seven.config.num_hidden_layers, how="olmo-explain config")
@@ -17,15 +17,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
-if TYPE_CHECKING:
-    from olmo_explain.report.evidence import Evidence
+from olmo_explain.report.evidence import Evidence
 
 Verdict = Literal["reproduced", "corrected", "recorded"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
-Words = str | Callable[["Evidence", Any], str]
+Words = str | Callable[[Evidence, Any], str]
 """A sentence: a template of {e.…}, {measured} and {about}, or a function of the first two."""
 
 PROVEN: dict[str, Any] = {

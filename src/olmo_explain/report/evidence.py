@@ -9,14 +9,20 @@ The report speaks of a 7B. A MODEL may be anything, so three questions have thre
   here and fit into memory, else the bundled `tiny`.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable
 from functools import cached_property
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from olmo_explain import machine
 from olmo_explain.checkpoint import (
     BYTES_PER_PARAMETER,
     Checkpoint,
@@ -36,30 +42,22 @@ from olmo_explain.checkpoint import (
 )
 from olmo_explain.costs import Costs, count_costs
 from olmo_explain.errors import CheckpointError
-from olmo_explain.running import GREETING
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
-    from numpy import ndarray
-    from torch import Tensor, nn
-    from transformers import PreTrainedModel
-
-    from olmo_explain.proof import Verification
-    from olmo_explain.running import RopeMeasurement, Step, Trace
+from olmo_explain.proof import Verification, place, verify
+from olmo_explain.report.recorded import BATCH, HEAD, LAYER, SEQ
+from olmo_explain.running import (
+    GREETING,
+    SONNET,
+    RopeMeasurement,
+    Step,
+    Trace,
+    load,
+    measure_rope,
+    on_meta,
+    prompt_ids,
+    trace,
+)
 
 PROMPT, PROMPT_TOKENS = GREETING.text, GREETING.length
-SEQ, BATCH = 64, 1
-LAYER, HEAD = 17, 27
-
-SHAPE = (
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "vocab_size",
-)
-"""The fields that make a model one of the 7B's shape."""
 
 ROOM = 1.1  # of a model's bytes: its weights, and what a short forward pass adds to them
 SPARE_BYTES = 2**30
@@ -86,25 +84,17 @@ class Subject:
     @cached_property
     def modules(self) -> PreTrainedModel:
         """transformers' own modules on the meta device: all names, types and shapes, no numbers."""
-        import torch
-
-        from olmo_explain.running import on_meta
-
         return on_meta(self.source, getattr(torch, self.config.dtype)).eval()
 
     @cached_property
     def biases(self) -> list[bool]:
         """Whether each of its Linear modules has a bias."""
-        from torch import nn
-
         linear = (module for module in self.modules.modules() if isinstance(module, nn.Linear))
         return [module.bias is not None for module in linear]
 
     @cached_property
     def ran(self) -> Trace:
         """A forward pass over the report's prompt, or over as many tokens where it has no text."""
-        from olmo_explain.running import prompt_ids, trace
-
         model, tokenizer = self.loaded if self.runs else (self.modules, None)
         return trace(model, prompt_ids(model, tokenizer))
 
@@ -120,8 +110,6 @@ class Subject:
     @cached_property
     def rope(self) -> RopeMeasurement:
         """Which layers are scaled with YaRN, as this installation runs it."""
-        from olmo_explain.running import measure_rope
-
         return measure_rope(self.modules, self.config)
 
     @cached_property
@@ -163,9 +151,7 @@ class Subject:
     @cached_property
     def too_large(self) -> str | None:
         """Why it cannot run on this machine though its weights are here."""
-        from olmo_explain.machine import free_memory_bytes
-
-        needed, free = int(ROOM * self.config.bytes) + SPARE_BYTES, free_memory_bytes()
+        needed, free = int(ROOM * self.config.bytes) + SPARE_BYTES, machine.free_memory_bytes()
         if needed > free:
             return f"{self.name} needs {needed:,} bytes of memory to run, and {free:,} are free"
         return None
@@ -203,8 +189,6 @@ class Subject:
     @cached_property
     def prompt_tokens(self) -> int | None:
         """How many tokens its own tokenizer makes of the report's prompt; None if it isn't here."""
-        from tokenizers import Tokenizer
-
         if not _is_here(self.source, "tokenizer.json"):
             return None
         try:
@@ -219,8 +203,6 @@ class Subject:
 
     @cached_property
     def loaded(self) -> tuple[PreTrainedModel, Any | None]:
-        from olmo_explain.running import load
-
         return load(self.source)
 
     @property
@@ -230,15 +212,11 @@ class Subject:
     @cached_property
     def ids(self) -> Int[Tensor, "1 pos"]:
         """What proofs run on: the ids 0 to 63."""
-        from olmo_explain.running import SONNET, prompt_ids
-
         return prompt_ids(self.model, None, default=SONNET)
 
     @cached_property
     def verified(self) -> Verification:
         """Every step of every layer against the reference."""
-        from olmo_explain.proof import verify
-
         return verify(self.model, self.ids, weights=self.checkpoint, config=self.config)
 
     def proof(self, *names: str) -> str | None:
@@ -248,8 +226,6 @@ class Subject:
         None where that can't be told: in a layer whose RoPE is wrong, what comes after it differs
         in any case, and is not to blame.
         """
-        from olmo_explain.proof import place
-
         steps = [step for step in self.verified.steps if step.name in names]
         if absent := [name for name in names if name not in {step.name for step in steps}]:
             return f"not computed: {', '.join(absent)}"
@@ -264,8 +240,6 @@ class Subject:
     @cached_property
     def order(self) -> list[Step]:
         """Every step of every layer, as it ran."""
-        from olmo_explain.running import trace
-
         return trace(self.model, self.ids, ops=True).sequence
 
     def order_of(self, names: Iterable[str]) -> list | None:
@@ -287,8 +261,6 @@ class Subject:
     @cached_property
     def seconds(self) -> float:
         """The wall time of one forward pass over as many tokens as the report's prompt has."""
-        import torch
-
         ids = self.ids[:, :PROMPT_TOKENS]
         with torch.no_grad():
             self.model(ids)  # the first one also reads the weights from disk
@@ -328,7 +300,9 @@ class Evidence:
 
 
 def _same_shape(one: Subject, other: Subject) -> bool:
-    return all(getattr(one.config, field) == getattr(other.config, field) for field in SHAPE)
+    configs = (one.config, other.config)
+    first, second = ((it.shapes, it.num_attention_heads, it.num_key_value_heads) for it in configs)
+    return first == second
 
 
 def is_norm(module: nn.Module) -> bool:

@@ -5,25 +5,23 @@
 (True, True)
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from jinja2 import Environment, Template
 
 from olmo_explain.checkpoint import ModelLike
+from olmo_explain.proof import place
 from olmo_explain.report.claim import VERDICTS, CheckedClaim
 from olmo_explain.report.evidence import Evidence
 from olmo_explain.report.sections import ALL_CLAIMS, SECTIONS, measure_sections
 from olmo_explain.report.sections.configuration import RECORDED_NORMS
 from olmo_explain.waiting import progress
 from olmo_explain.words import shape, text
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 
 @dataclass(frozen=True, repr=False)
@@ -117,8 +115,6 @@ def remeasure(model: ModelLike) -> Report:
 
 
 def _problems(evidence: Evidence, claims: list[CheckedClaim]) -> list[str]:
-    from olmo_explain.proof import place
-
     verified = evidence.running.verified
     ropes = (evidence.asked.rope, evidence.seven.rope, verified.rope)
     problems = list(dict.fromkeys(rope.remedy for rope in ropes if rope.remedy))
@@ -153,8 +149,6 @@ def _measure_ahead(evidence: Evidence) -> None:
 
 @cache
 def _template() -> Template:
-    from jinja2 import Environment
-
     environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     environment.filters |= {"cell": cell, "shape": shape}
     template = files("olmo_explain.report") / "report.md.jinja"

@@ -20,10 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import (
-    register_module_forward_hook,
-    register_module_forward_pre_hook,
-)
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from olmo_explain.ids import as_ids, as_mask
 from olmo_explain.running.hooks import Hooks, hooked

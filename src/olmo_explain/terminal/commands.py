@@ -286,8 +286,9 @@ def report(model: Model, output: Output = None, as_json: Json = False) -> None:
     source = resolve(model)
     read_config(source)  # a wrong name is said before torch is loaded
 
-    from olmo_explain.report import remeasure
-    from olmo_explain.terminal.report import print_report
+    with progress(IMPORTING):
+        from olmo_explain.report import remeasure
+        from olmo_explain.terminal.report import print_report
 
     measured = remeasure(source)
     if output:

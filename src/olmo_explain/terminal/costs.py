@@ -88,10 +88,7 @@ def _crossovers(costs: Costs) -> Table:
     title = "Positions from which attention takes as many MACs as …"
     numbers = [NAMES[convention].removesuffix(" by layer type") for convention in CONVENTIONS]
     table = grid(title, "… the projections of", "counting", *numbers, right=numbers)
-    compared: dict[Against, str] = {
-        "linear": "all seven",
-        "attention_projections": "q, k, v, o",
-    }
+    compared: dict[Against, str] = {"linear": "all seven", "attention_projections": "q, k, v, o"}
     for against, counting in compared.items():
         for place, crossings in crossovers(costs.config, against, decode=costs.decode).items():
             counts = (crossings[convention] for convention in CONVENTIONS)

@@ -33,17 +33,12 @@ Cols = Annotated[str | None, typer.Option(metavar="a:b", help="Columns a to b-1.
 Every = Annotated[
     bool, typer.Option("--all", help="A row for each call, also of layers that ran alike.")
 ]
-
 Tp = Annotated[
-    bool,
-    typer.Option("--tp", help="Share the model out over the processes that torchrun started."),
+    bool, typer.Option("--tp", help="Share the model out over the processes that torchrun started.")
 ]
-
 Dtype = Annotated[
     str | None, typer.Option(help="float32, bfloat16 or float16; the checkpoint's if left out.")
 ]
-
-
 Output = Annotated[
     Path | None,
     typer.Option(

@@ -34,8 +34,7 @@ def print_place(
         table.add_row("ranges", f"{len(ranges):,} of {end - start:,} bytes, one for each row")
     table.add_row("bytes needed", f"{place.bytes_needed:,}")
     table.add_row(
-        "bytes read",
-        f"{checkpoint.bytes_fetched:,}, and {checkpoint.header_bytes:,} of header",
+        "bytes read", f"{checkpoint.bytes_fetched:,}, and {checkpoint.header_bytes:,} of header"
     )
     first = bits.reshape(-1)[:3]
     pairs = zip(first, widen(first, tensor.dtype), strict=True)

@@ -1,10 +1,9 @@
 """Chapter 5: shapes, what QK-norm spans, the scale of scores, where a head writes."""
 
-from functools import cache
 from typing import Any
 
 from olmo_explain.checkpoint import read_config
-from olmo_explain.course.bundled import tiny, tiny_ids
+from olmo_explain.course.bundled import tiny, tiny_ids, tiny_values
 from olmo_explain.course.exercise import Exercise, Wrong
 
 PROMPT, LAYER, TOKENS = "To be, or not to be", 3, 1000
@@ -12,16 +11,8 @@ SEVEN, TINY = read_config("olmo3-7b"), read_config("tiny")
 H, Dh = SEVEN.num_attention_heads, SEVEN.head_dim
 
 
-@cache
 def _real() -> Any:
-    """What `tiny` computes on the chapter's prompt."""
-    import torch
-
-    from olmo_explain.running import capture
-
-    with capture(tiny()[0]) as real, torch.no_grad():
-        tiny()[0](tiny_ids(PROMPT))
-    return real
+    return tiny_values(PROMPT)
 
 
 def _after_q_proj() -> str:

@@ -7,7 +7,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from olmo_explain.checkpoint import read_config
-from olmo_explain.course.bundled import tiny, tiny_ids
+from olmo_explain.course.bundled import tiny, tiny_ids, tiny_values
 from olmo_explain.course.exercise import Exercise, Wrong
 
 PROMPT, LAYER = "To be, or not to be", 3
@@ -49,16 +49,9 @@ def _norm_size(name: str) -> int:
 @cache
 def _kept() -> float:
     """How much of `attn_out` is left when o_proj's output shrinks by FACTOR."""
-    import torch
-
-    from olmo_explain.running import capture
-
-    model, _ = tiny()
-    with capture(model) as values, torch.no_grad():
-        model(tiny_ids(PROMPT))
-    with torch.no_grad():
-        norm = model.model.layers[LAYER].post_attention_layernorm
-        shrunk = norm(values[LAYER, "o_proj"] / FACTOR)
+    values = tiny_values(PROMPT)
+    norm = tiny()[0].model.layers[LAYER].post_attention_layernorm
+    shrunk = norm(values[LAYER, "o_proj"] / FACTOR)
     return _rms(shrunk) / _rms(values[LAYER, "attn_out"])
 
 

@@ -1,13 +1,12 @@
 """Chapter 8: a neuron's slices, which branch is the gate, positions, sizes and signs."""
 
 import math
-from functools import cache
 from itertools import combinations
 from typing import Any
 
 from olmo_explain.checkpoint import OlmoConfig, read_config
 from olmo_explain.course.answers import same
-from olmo_explain.course.bundled import tiny, tiny_ids
+from olmo_explain.course.bundled import tiny, tiny_values
 from olmo_explain.course.exercise import Exercise, Wrong
 
 PROMPT, LAYER, NEURON, CHANGED = "To be, or not to be", 3, 100, 2
@@ -24,17 +23,9 @@ def _weight(name: str) -> Any:
     return model.model.layers[LAYER].mlp.get_submodule(name).weight.detach()
 
 
-@cache
 def _input() -> Any:
     """What the MLP of LAYER reads, (1, T, D)."""
-    import torch
-
-    from olmo_explain.running import capture
-
-    model, _ = tiny()
-    with capture(model) as values, torch.no_grad():
-        model(tiny_ids(PROMPT))
-    return values[LAYER, "resid_mid"]
+    return tiny_values(PROMPT)[LAYER, "resid_mid"]
 
 
 def _mlp(x: Any, negated: tuple[str, ...] = ()) -> Any:

@@ -5,21 +5,11 @@ from typing import Any
 
 from olmo_explain.checkpoint import read_config
 from olmo_explain.course.answers import same
-from olmo_explain.course.bundled import tiny, tiny_ids
+from olmo_explain.course.bundled import preset_trace, tiny, tiny_ids
 from olmo_explain.course.exercise import Exercise, Wrong
 
 PROMPT, NEW, SAID = "Hello world", 10, 100
 LAYERS, COUNTED = 16, 196  # of the model in 9.5
-
-
-@cache
-def _preset(name: str) -> Any:
-    import torch
-
-    from olmo_explain.running import load, trace
-
-    model, _ = load(name)
-    return trace(model, torch.zeros(1, 2, dtype=torch.long, device="meta"))
 
 
 def _rotary(traced: Any) -> int:
@@ -28,7 +18,7 @@ def _rotary(traced: Any) -> int:
 
 def _calls(name: str) -> int:
     """As a right release makes them: one rotary call for each layer type."""
-    traced = _preset(name)
+    traced = preset_trace(name)
     return traced.total - _rotary(traced) + len(read_config(name).rope)
 
 
@@ -70,7 +60,7 @@ def _not_told_apart() -> frozenset[str]:
 
 def _without_rotary(layers: int) -> int:
     """Seven linear modules, four norms and an activation a layer; three modules outside."""
-    seven = _preset("olmo3-7b")
+    seven = preset_trace("olmo3-7b")
     outside = 3  # embed_tokens, norm, lm_head
     a_layer = (seven.total - _rotary(seven) - outside) // read_config("olmo3-7b").num_hidden_layers
     return a_layer * layers + outside
@@ -97,7 +87,7 @@ EXERCISES = {
                 lambda: _calls("olmo3-7b"), also=lambda calls: same(_calls("olmo3-7b") - 1, calls)
             ),
             "Those are the linear modules alone. Norms, activations, the embedding and the rotary "
-            "module are called too.": lambda: _preset("olmo3-32b").counts["Linear"],
+            "module are called too.": lambda: preset_trace("olmo3-32b").counts["Linear"],
             "That is how many weights there are. Modules without a weight are called too: SiLU, "
             "and the rotary "
             "module.": lambda: sum(part.count for part in read_config("olmo3-32b").components),

@@ -1,10 +1,9 @@
 """Exercises of chapter 12: the report. torch only where a model has to be traced."""
 
-from functools import cache
-
 from olmo_explain.checkpoint import BYTES_PER_PARAMETER, OlmoConfig, head_slices, read_config
 from olmo_explain.costs import Convention, Operation, count_costs
 from olmo_explain.course.answers import same
+from olmo_explain.course.bundled import preset_trace
 from olmo_explain.course.exercise import Exercise, Wrong
 from olmo_explain.report import HEAD, HEAD_ROWS, LAYER, SEQ, bf16_step
 
@@ -22,18 +21,8 @@ def _scores(convention: Convention) -> Operation:
 
 def _calls(model: str, rotary: int | None = None) -> int:
     """Module calls of a forward pass, with so many of the rotary module."""
-    counts = _counts(model)
+    counts = preset_trace(model).counts
     return sum((counts if rotary is None else counts | {ROTARY: rotary}).values())
-
-
-@cache
-def _counts(model: str) -> dict[str, int]:
-    import torch
-
-    from olmo_explain.running import load, trace
-
-    modules, _ = load(model)
-    return trace(modules, torch.zeros(1, 2, dtype=torch.long, device="meta")).counts
 
 
 def _by_release() -> set[str]:

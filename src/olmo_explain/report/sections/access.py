@@ -1,20 +1,17 @@
 """Section 2: how each kind of weight is read, and the products of attention."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from olmo_explain.costs import LINEAR
+from olmo_explain.proof import StepResult
 from olmo_explain.report.claim import PROVEN, Claim
-from olmo_explain.report.evidence import is_norm
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from olmo_explain.proof import StepResult
-    from olmo_explain.report.evidence import Evidence, Subject
+from olmo_explain.report.evidence import Evidence, Subject, is_norm
+from olmo_explain.running import hooked
 
 claim = partial(Claim, section="2. Weight access types")
 
@@ -103,10 +100,6 @@ def formula_against_modules(
     subject: Subject, formula: Callable[[Tensor, nn.Module], Tensor]
 ) -> str:
     """`equal` where `formula(x, module)` is what each RMSNorm gives, of its input and of zeros."""
-    import torch
-
-    from olmo_explain.running import hooked
-
     norms = [module for module in subject.model.modules() if is_norm(module)]
     differing: set[nn.Module] = set()
     zeros: set[nn.Module] = set()

@@ -1,19 +1,14 @@
 """Section 1: config.json, layer types, components, sizes, and the norms of head H27@L17."""
 
-from __future__ import annotations
-
-import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from olmo_explain.checkpoint import OlmoConfig, initial_norm
 from olmo_explain.report.claim import Claim
-from olmo_explain.report.evidence import HEAD, LAYER
-
-if TYPE_CHECKING:
-    from olmo_explain.report.evidence import Evidence, Subject
+from olmo_explain.report.evidence import Evidence, Subject
+from olmo_explain.report.recorded import HEAD, HEAD_ROWS, LAYER, bf16_step
 
 header = partial(Claim, section="The report itself")
 claim = partial(Claim, section="1. Configuration", chapter="01_config")
@@ -50,12 +45,6 @@ COMPONENTS = {
 }
 NORMS = [name for name in COMPONENTS if "norm" in name]
 
-HEAD_ROWS = {
-    "q_proj": ("[3456:3584, :]", [128, 4096], 14.5625),
-    "k_proj": ("[3456:3584, :]", [128, 4096], 14.3125),
-    "v_proj": ("[3456:3584, :]", [128, 4096], 16.25),
-    "o_proj": ("[:, 3456:3584]", [4096, 128], 16.125),
-}
 RECORDED_NORMS = tuple(f"head.{projection}.norm" for projection in HEAD_ROWS)
 """The claims that only weights decide."""
 
@@ -329,15 +318,6 @@ def _how_norm(evidence: Evidence, measured: Any) -> str:
     name = evidence.seven.name if evidence.seven.head else "MODEL"
     where = "" if evidence.seven.head else f"; {evidence.seven} has no weights here"
     return f"olmo-explain head {name} --layer {LAYER} --head {HEAD}{where}"
-
-
-def bf16_step(value: float) -> float:
-    """The distance from a number to the next that bfloat16 has: 8 significant bits.
-
-    >>> bf16_step(14.5625), bf16_step(16.25)
-    (0.0625, 0.125)
-    """
-    return 2.0 ** (math.floor(math.log2(abs(value))) - 7)
 
 
 def within_half_a_step(claimed: float, measured: float | None, evidence: Evidence) -> bool | None:

@@ -1,22 +1,17 @@
 """Section 5: arithmetic facts of the sizes, norms, biases and the activation."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from torch import nn
+
+from olmo_explain.checkpoint import OlmoConfig
 from olmo_explain.report.claim import PROVEN, Claim
-from olmo_explain.report.evidence import is_norm
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from olmo_explain.checkpoint import OlmoConfig
-    from olmo_explain.report.evidence import Evidence, Subject
-    from olmo_explain.running import Call
+from olmo_explain.report.evidence import Evidence, Subject, is_norm
+from olmo_explain.running import Call
 
 claim = partial(Claim, section="5. Architectural facts", chapter="01_config")
 on_meta = partial(

@@ -1,20 +1,15 @@
 """Section 4: the cost of each operation of a layer, and its closing remark on sequence lengths."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from olmo_explain.costs import ATTENTION, LAYER_TYPES, LINEAR, count_costs, crossover_seq
+from olmo_explain.checkpoint import LayerType
+from olmo_explain.costs import ATTENTION, LAYER_TYPES, LINEAR, Costs, count_costs, crossover_seq
 from olmo_explain.report.claim import Claim
-from olmo_explain.report.evidence import BATCH, SEQ
-
-if TYPE_CHECKING:
-    from olmo_explain.checkpoint import LayerType
-    from olmo_explain.costs import Costs
-    from olmo_explain.report.evidence import Evidence
+from olmo_explain.report.evidence import Evidence
+from olmo_explain.report.recorded import BATCH, SEQ
 
 claim = partial(Claim, section="4. FLOPs per layer", chapter="11_flops")
 counted = partial(

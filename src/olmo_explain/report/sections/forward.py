@@ -1,18 +1,13 @@
 """Section 3: the modules that a forward pass calls, what it reads, and a layer's fifteen steps."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import version
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from olmo_explain.report.claim import PROVEN, Claim
-from olmo_explain.report.evidence import PROMPT, PROMPT_TOKENS
-
-if TYPE_CHECKING:
-    from olmo_explain.report.evidence import Evidence, Subject
+from olmo_explain.report.evidence import PROMPT, PROMPT_TOKENS, Evidence, Subject
 
 claim = partial(Claim, section="3. Forward pass", chapter="09_forward_trace")
 

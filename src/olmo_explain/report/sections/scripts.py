@@ -1,17 +1,14 @@
 """Section 6: what the report's three scripts did, and what does it now."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from olmo_explain.by_hand import STEPS
 from olmo_explain.report.claim import PROVEN, Claim
+from olmo_explain.report.evidence import Evidence
 from olmo_explain.report.sections.access import LINEAR_VALUES
-
-if TYPE_CHECKING:
-    from olmo_explain.report.evidence import Evidence
 
 proven: Callable[..., Claim] = partial(Claim, section="6. Test scripts", **PROVEN)
 
@@ -84,8 +81,6 @@ def measure(evidence: Evidence) -> list[dict[str, Any]]:
 
 def _internals(evidence: Evidence) -> list[str] | None:
     """Which of the three the successors show: every weight's place, and each step of a layer."""
-    from olmo_explain.by_hand import STEPS
-
     subject = evidence.running
     if subject.proof(*STEPS) is None:
         return None
