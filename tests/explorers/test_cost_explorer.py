@@ -85,7 +85,7 @@ def settings(seed: int) -> dict:
         "model": PRESETS[seed % 3],
         "seq": [1, 2, LONGEST][seed // 3] if seed < 9 else round(2 ** draw.uniform(0, 2 * seed)),
         "batch": draw.choice([1, 1, 3, 64, 1024]),
-        "convention": CONVENTIONS[(seed + seed // 3) % 3],
+        "convention": list(CONVENTIONS)[(seed + seed // 3) % 3],
         "phase": PHASES[seed % 2],
         "unit": UNITS[(seed // 2) % 2],
     }

@@ -23,15 +23,11 @@ from olmo_explain.errors import UsageError
 from olmo_explain.ids import as_ids, as_mask
 
 STEPS = {
-    name: step
-    for step, names in enumerate(
-        "resid_pre q_proj, k_proj, v_proj v, q_norm k_norm, cos sin q k, "
-        "scores mask masked_scores, pattern, z, o_proj, attn_out resid_mid, gate_proj, up_proj, "
-        "silu intermediate, down_proj, mlp_out resid_post".split(", "),
-        start=1,
-    )
-    for name in names.split()
-}
+    "resid_pre": 1, "q_proj": 1, "k_proj": 2, "v_proj": 3, "v": 3, "q_norm": 4, "k_norm": 4,
+    "cos": 5, "sin": 5, "q": 5, "k": 5, "scores": 6, "mask": 6, "masked_scores": 6, "pattern": 7,
+    "z": 8, "o_proj": 9, "attn_out": 10, "resid_mid": 10, "gate_proj": 11, "up_proj": 12,
+    "silu": 13, "intermediate": 13, "down_proj": 14, "mlp_out": 15, "resid_post": 15,
+}  # fmt: skip
 """Every value that a layer computes, in order, and which of its fifteen steps computes it."""
 
 

@@ -20,13 +20,9 @@ MODEL_TYPES = ("olmo2", "olmo3")
 BYTES_PER_PARAMETER = {"bfloat16": 2, "float16": 2, "float32": 4, "float64": 8}
 
 REQUIRED = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
     "max_position_embeddings",
-)
+)  # fmt: skip
 SIZES = ("num_key_value_heads", "head_dim")
 DEFAULTS = {  # transformers' own, where config.json has none or null
     "sliding_window": None,
@@ -255,9 +251,8 @@ class OlmoConfig:
         """
         size = BYTES_PER_PARAMETER[self.dtype]
         per_layer = 2 * self.num_key_value_heads * self.head_dim * size
-        windows = map(self.window_of, self.layer_types) if capped else ()
-        kept = sum(min(positions, window or positions) for window in windows)
-        return batch * per_layer * (kept if capped else self.num_hidden_layers * positions)
+        windows = [self.window_of(kind) if capped else None for kind in self.layer_types]
+        return batch * per_layer * sum(min(positions, window or positions) for window in windows)
 
     # -- as data ---------------------------------------------------------------------------------
 

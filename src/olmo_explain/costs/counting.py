@@ -26,7 +26,12 @@ from olmo_explain.errors import OutOfRange, UsageError
 Convention = Literal["full", "causal", "windowed"]
 Against = Literal["linear", "attention_projections"]
 
-CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
+CONVENTIONS: dict[Convention, str] = {
+    "full": "full square",
+    "causal": "causal",
+    "windowed": "windowed",
+}
+"""Each convention, and what to call it."""
 LAYER_TYPES: tuple[LayerType, ...] = get_args(LayerType)
 ATTENTION = ("scores", "apply")
 ATTENTION_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")

@@ -1,5 +1,3 @@
 from .checking import check
 
-__all__ = [
-    "check",
-]
+__all__ = ["check"]

@@ -92,12 +92,9 @@ def _in_numbers(right: float, answer: float, asked: str) -> Iterator[str]:
         yield "Close, but this is a count. Which few are left out, or counted twice?"
     if right and close(answer * right, 1, exact):
         yield "Upside down: divide the other way round."
-    factors: list[tuple[float, str]]
-    if BYTES.search(asked):
-        factors = [*OF_BYTES, *FACTORS, *UNITS]
-    else:
-        factors = [*(OF_COUNTS if isinstance(right, int) else OF_RATIOS), *FACTORS]
-    for factor, why in factors:
+    others = OF_COUNTS if isinstance(right, int) else OF_RATIOS
+    in_bytes = BYTES.search(asked)
+    for factor, why in (*OF_BYTES, *FACTORS, *UNITS) if in_bytes else (*others, *FACTORS):
         for size, word in ((factor, "large"), (1 / factor, "small")):
             if right and close(answer, right * size, exact):
                 stop = "" if not why or why.endswith("?") else "."

@@ -9,12 +9,9 @@ from olmo_explain.explorers.shared import label, script, style
 
 BYTES_PER_TENSOR = 2**15  # what of each tensor is saved into a page
 LAYER_PARTS = (
-    "self_attn.q_proj",
-    "self_attn.o_proj",
-    "self_attn.q_norm",
-    "mlp.down_proj",
+    "self_attn.q_proj", "self_attn.o_proj", "self_attn.q_norm", "mlp.down_proj",
     "post_feedforward_layernorm",
-)
+)  # fmt: skip
 
 
 class ByteExplorer(anywidget.AnyWidget):

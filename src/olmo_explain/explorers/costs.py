@@ -16,9 +16,9 @@ from olmo_explain.explorers.shared import script, style
 
 MOST = 1024
 SIZES = (
-    "hidden_size num_attention_heads num_key_value_heads head_dim intermediate_size vocab_size "
-    "tie_word_embeddings max_position_embeddings"
-).split()
+    "hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size",
+    "vocab_size", "tie_word_embeddings", "max_position_embeddings",
+)  # fmt: skip
 PHASES, UNITS = ("prefill", "decode"), ("MACs", "FLOPs")
 
 
@@ -35,7 +35,7 @@ class CostExplorer(anywidget.AnyWidget):
     model = traitlets.Unicode().tag(sync=True)
     seq = traitlets.Int(min=1, max=ENDLESS).tag(sync=True)
     batch = traitlets.Int(1, min=1, max=MOST).tag(sync=True)
-    convention = traitlets.Enum(CONVENTIONS, "windowed").tag(sync=True)
+    convention = traitlets.Enum(list(CONVENTIONS), "windowed").tag(sync=True)
     phase = traitlets.Enum(PHASES, PHASES[0]).tag(sync=True)
     unit = traitlets.Enum(UNITS, UNITS[0]).tag(sync=True)
 

@@ -28,7 +28,6 @@ LINES: dict[Convention, tuple[str, str]] = {
     "windowed": (ACCENT, "-"),
     "causal": (WARM, "--"),
 }
-NAMES = {"full": "full square", "causal": "causal", "windowed": "windowed"}
 LABELS = {"q_proj": "Linear", "scores": "scores, apply", "softmax": "softmax", "silu": "SiLU"}
 PLACES = {
     "sliding_attention": "a sliding layer",
@@ -56,7 +55,7 @@ def plot_costs_by_operation(costs: Costs, model: str, convention: Convention = "
     return finish(
         figure,
         f"{whole:,} multiply-accumulates by operation: {_pass(costs)}, attention counted "
-        f"{NAMES[convention]}. Model: {model}.",
+        f"{CONVENTIONS[convention]}. Model: {model}.",
         f"Bar chart of MACs by operation. The largest is {most}, {macs[most]:,} of {whole:,}; "
         f"scores and apply together have {attention:,}, {attention / whole:.1%}.",
     )
@@ -72,7 +71,7 @@ def plot_attention_share(config: OlmoConfig, model: str) -> Picture:
             axis.axhline(50, color=QUIET, linewidth=0.8)
             for convention, (colour, style) in LINES.items():
                 shares = [100 * _share(config, n, place, convention) for n in lengths]
-                axis.plot(lengths, shares, style, color=colour, label=NAMES[convention])
+                axis.plot(lengths, shares, style, color=colour, label=CONVENTIONS[convention])
                 if (crossings[convention] or np.inf) <= lengths[-1]:
                     axis.plot(crossings[convention], 50, "o", color=colour)
             axis.set(title=PLACES[place], xlabel="positions", ylim=(0, 100))
@@ -165,4 +164,4 @@ def _share(config: OlmoConfig, seq: int, place: str, convention: Convention) -> 
 
 def _crossing(crossings: dict[Convention, int | None], convention: Convention) -> str:
     seq = crossings[convention]
-    return f"{NAMES[convention]} {'never' if seq is None else f'at {seq:,}'}"
+    return f"{CONVENTIONS[convention]} {'never' if seq is None else f'at {seq:,}'}"

@@ -57,8 +57,14 @@ def examine() -> Findings:
     if wrong:
         problems.append(wrong)
     else:
-        old, note = measured_old_config()
-        notes += [note] if note else []
+        from olmo_explain.running import REMEDIES, old_config_rope_regime
+
+        old = old_config_rope_regime()
+        if remedy := REMEDIES.get(old):
+            notes.append(
+                f"{old}, for a config.json that says rope_theta outside rope_parameters and "
+                f"another one than the published models: {remedy}"
+            )
     return Findings(
         versions={"python": sys.version.split()[0], **_versions()},
         memory_bytes=memory,
@@ -82,19 +88,6 @@ def measured_rope() -> tuple[str | None, str | None]:
         )
     regime = installed_rope_regime()
     return regime, REMEDIES.get(regime)
-
-
-def measured_old_config() -> tuple[str, str | None]:
-    """The regime of a config.json in the old form with a θ of its own, and what to know of it."""
-    from olmo_explain.running import REMEDIES, old_config_rope_regime
-
-    regime = old_config_rope_regime()
-    if regime not in REMEDIES:
-        return regime, None
-    return regime, (
-        f"{regime}, for a config.json that says rope_theta outside rope_parameters and another one "
-        f"than the published models: {REMEDIES[regime]}"
-    )
 
 
 def _versions() -> dict[str, str]:

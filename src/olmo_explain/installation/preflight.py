@@ -274,7 +274,8 @@ def _bundled_model(name: str) -> Check:
 
 
 def _notebooks(name: str) -> Check:
-    counts = {place: len(list(place.glob("[0-9][0-9]_*.ipynb"))) for place in _places()}
+    places = (Path.cwd(), Path.cwd() / "notebooks")
+    counts = {place: len(list(place.glob("[0-9][0-9]_*.ipynb"))) for place in places}
     place = max(counts, key=lambda place: counts[place])
     return Check(
         name,
@@ -286,12 +287,11 @@ def _notebooks(name: str) -> Check:
     )
 
 
-def _places() -> list[Path]:
-    return [Path.cwd(), Path.cwd() / "notebooks"]
-
-
 CHECKS: dict[str, Callable[[str], Check]] = {
     look.__name__.strip("_").replace("_", " "): look
-    for look in (_python, _packages, _lab, _front_ends, _kernel, _memory, _free_memory, _disk)
-    + (_writing, _port, _browser, _notebooks, _rope, _bundled_model)
+    for looks in (
+        (_python, _packages, _lab, _front_ends, _kernel, _memory, _free_memory, _disk),
+        (_writing, _port, _browser, _notebooks, _rope, _bundled_model),
+    )
+    for look in looks
 }

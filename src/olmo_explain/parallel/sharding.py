@@ -10,8 +10,9 @@ process holds whole.
 (2752, 4096)
 """
 
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from olmo_explain.checkpoint import BYTES_PER_PARAMETER, OlmoConfig
@@ -48,10 +49,7 @@ class Share:
 
     @property
     def parameters(self) -> int:
-        number = self.count
-        for size in self.local:
-            number *= size
-        return number
+        return self.count * math.prod(self.local)
 
 
 @dataclass(frozen=True)
@@ -83,15 +81,13 @@ def part_shape(shape: Shape, axis: int | None, process: int, processes: int) -> 
 
 def shares(config: OlmoConfig, plan: Plan, process: int, processes: int) -> list[Share]:
     """What a process holds, a kind of tensor each, in the order of a forward pass."""
-    return list(_shares(config, plan, process, processes))
-
-
-def _shares(config: OlmoConfig, plan: Plan, process: int, processes: int) -> Iterator[Share]:
+    held = []
     for part in config.components:
         style = style_of(part.name, plan)
         axis = None if style is None else AXIS.get(style)
         local = part_shape(part.shape, axis, process, processes)
-        yield Share(part.name, part.shape, local, part.count, style)
+        held.append(Share(part.name, part.shape, local, part.count, style))
+    return held
 
 
 def style_of(name: str, plan: Plan) -> str | None:

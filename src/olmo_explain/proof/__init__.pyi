@@ -1,9 +1,3 @@
 from .verification import StepResult, Verification, place, tolerance, verify
 
-__all__ = [
-    "StepResult",
-    "Verification",
-    "place",
-    "tolerance",
-    "verify",
-]
+__all__ = ["StepResult", "Verification", "place", "tolerance", "verify"]

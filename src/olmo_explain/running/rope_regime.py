@@ -258,9 +258,7 @@ def _miniature(fields: dict[str, Any]) -> PreTrainedModel:
         "num_attention_heads": 1,
         "num_key_value_heads": 1,
         "layer_types": layer_types,
-        "bos_token_id": None,
-        "eos_token_id": None,
-        "pad_token_id": None,
+        **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id")),
     }
     if config.model_type == "olmo2":
         del small["layer_types"]

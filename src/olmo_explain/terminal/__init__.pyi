@@ -1,5 +1,3 @@
 from .commands import main
 
-__all__ = [
-    "main",
-]
+__all__ = ["main"]

@@ -7,8 +7,6 @@ from olmo_explain.costs import CONVENTIONS, Against, Costs, Roofline, crossovers
 from olmo_explain.terminal.output import grid
 from olmo_explain.words import amount, duration, quantity
 
-NAMES = {"full": "full square", "causal": "causal", "windowed": "windowed by layer type"}
-
 
 def print_costs(console: Console, model: str, costs: Costs, machine: Roofline | None) -> None:
     """The operations of a layer, then what they make in the whole model, by convention."""
@@ -80,13 +78,14 @@ def _conventions(costs: Costs, macs: int) -> Table:
     elsewhere = macs - attention["full"]
     for convention, count in attention.items():
         share = count / (elsewhere + count)
-        table.add_row(NAMES[convention], quantity(count), quantity(2 * count), f"{share:.2%}")
+        name = CONVENTIONS[convention]
+        table.add_row(name, quantity(count), quantity(2 * count), f"{share:.2%}")
     return table
 
 
 def _crossovers(costs: Costs) -> Table:
     title = "Positions from which attention takes as many MACs as …"
-    numbers = [NAMES[convention].removesuffix(" by layer type") for convention in CONVENTIONS]
+    numbers = list(CONVENTIONS.values())
     table = grid(title, "… the projections of", "counting", *numbers, right=numbers)
     compared: dict[Against, str] = {"linear": "all seven", "attention_projections": "q, k, v, o"}
     for against, counting in compared.items():

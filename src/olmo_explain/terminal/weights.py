@@ -71,7 +71,7 @@ def print_head(console: Console, model: str, head: Head, initial: float) -> None
             f"{('rows', 'columns')[part.axis]} {part.start}:{part.stop}",
             shape(part.shape),
             f"{norm:.4f}",
-            f"{norm / initial:.2f}",
+            f"{norm / initial:.2f}" if initial else "–",
         )
     console.print(table)
     console.print(

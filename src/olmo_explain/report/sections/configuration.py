@@ -31,10 +31,7 @@ FULL_LAYERS = [3, 7, 11, 15, 19, 23, 27, 31]
 YARN = {"rope_type": "yarn", "factor": 8.0}
 
 COMPONENTS = {
-    "self_attn.q_proj": [4096, 4096],
-    "self_attn.k_proj": [4096, 4096],
-    "self_attn.v_proj": [4096, 4096],
-    "self_attn.o_proj": [4096, 4096],
+    **{f"self_attn.{projection}": [4096, 4096] for projection in HEAD_ROWS},
     "self_attn.q_norm": [4096],
     "self_attn.k_norm": [4096],
     "post_attention_layernorm": [4096],
