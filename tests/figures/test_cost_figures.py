@@ -47,5 +47,12 @@ def test_alt_text_says_what_is_drawn():
     assert "1,000 GFLOP/s" in roofline.caption and "50.0 FLOPs a byte" in roofline.caption
 
 
+@pytest.mark.parametrize("passes", [1, 4, 7])
+def test_a_roofline_takes_any_number_of_passes(passes):
+    costs = {f"prefill of {2**n}": count_costs(SEVEN, 2**n) for n in range(passes)}
+    alt = plot_roofline(MACHINE, costs, "7B config").alt
+    assert alt.count("Linear modules wait for memory") == passes
+
+
 def test_a_picture_is_the_same_each_time():
     assert PICTURES["share"]().svg == PICTURES["share"]().svg

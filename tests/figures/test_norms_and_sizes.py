@@ -1,6 +1,7 @@
 """Figures: page colours, computed captions and alt text, no clash of ids on one page."""
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -40,10 +41,21 @@ def test_a_picture_is_accessible_and_takes_the_pages_colours(name):
 
 def test_alt_text_says_what_is_drawn():
     assert "q_proj 1.00 to 2.00" in PICTURES["norms"]().alt
-    assert "q_proj 1.00" in PICTURES["by layer"]().alt
+    assert "1.50 at initialisation: q_proj 1.50, k_proj 2.50" in PICTURES["by layer"]().alt
     alt = PICTURES["kv cache"]().alt
     assert "At 65,536 positions" in alt and "9.5 GiB" in alt and "32.0 GiB" in alt
     assert "528,384" in PICTURES["parameters"]().alt  # (4L + 1) · D numbers in norms
+
+
+def test_norms_of_a_model_that_starts_from_zeros():
+    assert "0.00 at initialisation: q_proj 1.50" in plot_norms_by_layer(NORMS, 0.0, "zeros").alt
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_kv_cache_is_in_the_dtype_of_the_config(dtype):
+    picture = plot_kv_cache(replace(SEVEN, dtype=dtype), "7B config")
+    assert f"The KV cache, {dtype}, batch 1" in picture.caption
+    assert ("64.0 GiB" in picture.alt) == (dtype == "float32")
 
 
 def test_ids_of_two_pictures_differ():

@@ -1,5 +1,7 @@
 """Tables as HTML and as text."""
 
+import time
+
 from olmo_explain.figures import table
 
 
@@ -23,10 +25,18 @@ def test_a_gap_stands_where_the_numbers_stand():
 def test_text_is_aligned():
     rows = [("q_proj", (4096, 128), 1.5), ("o", (1,), 14.5625)]
     assert table(rows, ["w", "s", "v"], "C").to_text().splitlines() == [
-        "w       s                  v",
-        "q_proj  4,096 × 128      1.5",
-        "o       1            14.5625",
+        "w       s                 v",
+        "q_proj  4096 × 128      1.5",
+        "o       1           14.5625",
     ]
+
+
+def test_as_many_rows_as_the_7b_has_operators_take_no_time():
+    rows = [(number, "aten.mm.default", (1, 64, 4096), None) for number in range(3732)]
+    started = time.process_time()
+    table(rows, ["at", "operator", "output", "weights"], "Operators").to_text()
+    table(rows, ["at", "operator", "output", "weights"], "Operators")._repr_html_()
+    assert time.process_time() - started < 0.5
 
 
 def test_no_rows_is_an_empty_table():

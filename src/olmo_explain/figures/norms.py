@@ -48,13 +48,13 @@ def plot_norms_by_layer(
             axis.set(title=name, xlabel="layer", xticks=_ticks(values.shape[0]))
         highest = max(initial, *(values.max() for values in norms.values()))
         axes[0].set(ylabel="Frobenius norm", ylim=(0, 1.05 * highest))
-    ratios = ", ".join(f"{k} {v.mean() / initial:.2f}" for k, v in norms.items())
+    means = ", ".join(f"{name} {values.mean():.2f}" for name, values in norms.items())
     return finish(
         figure,
         f"Norms of head slices by layer, a dot a head; dashed: {initial:.2f}, the norm of a slice "
         f"at initialisation. Model: {model}.",
-        f"{len(norms)} scatter plots of norm against layer. Mean norm as a multiple of the "
-        f"initial {initial:.2f}: {ratios}.",
+        f"{len(norms)} scatter plots of norm against layer. Mean norm, which is {initial:.2f} at "
+        f"initialisation: {means}.",
     )
 
 
