@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -84,9 +85,13 @@ def run(names: list[str], plan: Plan) -> dict[str, Any]:
 
 
 def show(console: Console, subject: Subject) -> None:
-    table = Table(title=subject.title)
+    """A table that fits a terminal of 80 columns: words are folded there, figures never."""
+    table = Table(title=subject.title, box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     for name in ("what", "of", "figure", "ratio", "to", "rounds"):
-        table.add_column(name, justify="left" if name in ("what", "of", "to") else "right")
+        words = name in ("what", "of", "to")
+        table.add_column(
+            name, justify="left" if words else "right", no_wrap=not words, overflow="fold"
+        )
     for row in map(vars, subject.rows):
         what = f"{row['what']}\n[dim]{row['note']}[/]" if row["note"] else row["what"]
         figures = results.figure(row), results.ratio(row)
