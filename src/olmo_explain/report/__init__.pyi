@@ -1,6 +1,6 @@
 from .claim import VERDICTS, CheckedClaim, Claim
 from .evidence import Evidence
-from .recorded import HEAD, HEAD_ROWS, LAYER, SEQ, bf16_step
+from .original import HEAD, HEAD_ROWS, LAYER, SEQ, bf16_step
 from .remeasuring import Report, remeasure
 from .sections import ALL_CLAIMS, SECTIONS
 

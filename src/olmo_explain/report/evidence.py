@@ -43,7 +43,7 @@ from olmo_explain.checkpoint import (
 from olmo_explain.costs import Costs, count_costs
 from olmo_explain.errors import CheckpointError
 from olmo_explain.proof import Verification, place, verify
-from olmo_explain.report.recorded import BATCH, HEAD, LAYER, SEQ
+from olmo_explain.report.original import BATCH, HEAD, LAYER, SEQ
 from olmo_explain.running import (
     GREETING,
     SONNET,

@@ -8,7 +8,7 @@ from typing import Any
 from olmo_explain.checkpoint import OlmoConfig, initial_norm
 from olmo_explain.report.claim import Claim
 from olmo_explain.report.evidence import Evidence, Subject
-from olmo_explain.report.recorded import HEAD, HEAD_ROWS, LAYER, bf16_step
+from olmo_explain.report.original import HEAD, HEAD_ROWS, LAYER, bf16_step
 
 header = partial(Claim, section="The report itself")
 claim = partial(Claim, section="1. Configuration", chapter="01_config")

@@ -9,7 +9,7 @@ from olmo_explain.checkpoint import LayerType
 from olmo_explain.costs import ATTENTION, LAYER_TYPES, LINEAR, Costs, count_costs, crossover_seq
 from olmo_explain.report.claim import Claim
 from olmo_explain.report.evidence import Evidence
-from olmo_explain.report.recorded import BATCH, SEQ
+from olmo_explain.report.original import BATCH, SEQ
 
 claim = partial(Claim, section="4. FLOPs per layer", chapter="11_flops")
 counted = partial(

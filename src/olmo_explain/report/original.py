@@ -1,4 +1,4 @@
-"""The head and the length that the report speaks of, and what it wrote down of them. No torch."""
+"""What the original report speaks of, a head and a length, and its numbers for them. No torch."""
 
 import math
 
