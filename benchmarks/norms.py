@@ -24,7 +24,8 @@ from olmo_explain.checkpoint import (
     read_config,
     widen,
 )
-from olmo_explain.checkpoint.heads import BLOCK_NUMBERS, THREADS
+from olmo_explain.checkpoint.heads import THREADS
+from olmo_explain.checkpoint.norms import BLOCK_NUMBERS
 
 TITLE = "The norms of every head, against one pass over the same bytes in the page cache"
 BLOCK = 2 * BLOCK_NUMBERS  # bytes of bfloat16, as head_norms takes them

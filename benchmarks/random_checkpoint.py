@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.frame import tell
 from olmo_explain.checkpoint import OlmoConfig, preset
 from olmo_explain.errors import ExplainError
 from olmo_explain.waiting import progress
@@ -192,17 +193,23 @@ def main() -> None:
     parser.add_argument("--like", default="olmo3-7b", help="whose config.json")
     parser.add_argument("--layers", type=int, help="only the first of its layers")
     options = parser.parse_args()
-    try:
+    with ending_in_one_line():
         write_with_progress(options.directory, fields_like(options.like, options.layers))
+
+
+@contextmanager
+def ending_in_one_line() -> Iterator[None]:
+    """As the commands do it: bad input is one line and exit code 2, Ctrl-C is 130."""
+    try:
+        yield
     except ExplainError as error:
-        sys.exit(_said(str(error), 2))
+        line, code = str(error), 2
     except KeyboardInterrupt:
-        sys.exit(_said("Interrupted. Whole shards are kept; call it again to go on.", 130))
-
-
-def _said(line: str, code: int) -> int:
-    print(f"random_checkpoint: {line}", file=sys.stderr)
-    return code
+        line, code = "Interrupted. Whole shards are kept; call it again to go on.", 130
+    else:
+        return
+    tell(line)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Results as JSON, and what is made of it: the tables of the book, the section of README.md.
 
-README and book quote these files alone: `tests/test_benchmarks.py` makes both again and compares.
+README and book quote these files alone: `tests/benchmarks/test_benchmarks.py` makes both again and
+compares.
 """
 
 import json

@@ -12,7 +12,6 @@ weights first dropped from the page cache, so that these, too, have to fit. Linu
 import argparse
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -21,15 +20,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.random_checkpoint import fields_like, write_with_progress
-from olmo_explain.errors import ExplainError
+from benchmarks.frame import machine
+from benchmarks.random_checkpoint import ending_in_one_line, fields_like, write_with_progress
 from olmo_explain.waiting import progress
 
 GB = 10**9
@@ -205,18 +203,6 @@ def show(console: Console, title: str, rows: list[Ran]) -> None:
     console.print(table)
 
 
-def machine() -> dict[str, Any]:
-    """Where this was measured."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "memory_bytes": memory,
-        "python": platform.python_version(),
-    }
-
-
 def measure(directory: Path, fields: dict[str, Any], limit: Limit | None = None) -> list[Ran]:
     """Every command on the checkpoint in the directory."""
     places = {
@@ -242,14 +228,13 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=8, help="GB of memory; 0 for none")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
-    console = Console()
-    try:
+    console, why_not = Console(), None
+    with ending_in_one_line():
         fields = fields_like(options.like, options.layers)
         directory = write_with_progress(options.directory, fields)
         size = sum(shard.stat().st_size for shard in directory.glob("*.safetensors"))
         rows = measure(directory, fields)
         show(console, f"{size / GB:.1f} GB of random weights, like {options.like}", rows)
-        why_not = None
         if options.limit:
             with limited(int(options.limit * GB)) as limit:
                 if isinstance(limit, str):
@@ -259,20 +244,11 @@ def main() -> None:
                     within = measure(directory, fields, limit)
                     show(console, f"The same in {options.limit:g} GB, weights from disk", within)
                     rows += within
-    except ExplainError as error:
-        sys.exit(_said(str(error), 2))
-    except KeyboardInterrupt:
-        sys.exit(_said("Interrupted. Whole shards are kept; call it again to go on.", 130))
     if options.json:
         told = {"machine": machine(), "model": options.like, "bytes": size}
         told |= {"commands": [asdict(row) for row in rows], "not_limited": why_not}
         options.json.write_text(json.dumps(told, indent=2) + "\n")
     sys.exit(max(row.exit != 0 for row in rows if row.command != "report"))
-
-
-def _said(line: str, code: int) -> int:
-    print(f"seven_b: {line}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

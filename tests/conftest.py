@@ -1,7 +1,6 @@
 """What several test files share: the book, built once, and a browser to look at it."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,14 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from benchmarks.pages import serve
 from filelock import FileLock
+from support.site import launch, serve
 
 ROOT = Path(__file__).parents[1]
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: each has one for itself
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell's background job ignores Ctrl-C, and so would every process that a test starts.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the built book is run first, so that of two workers one builds it meanwhile;
+    this and what needs a browser is marked: `-m "not pages"` leaves it out, and is quick.
+    """
+    items.sort(key=lambda item: "book" not in item.fixturenames)
+    for item in items:
+        if {"book", "browser"} & set(item.fixturenames):
+            item.add_marker(pytest.mark.pages)
 
 
 @dataclass(frozen=True)
@@ -76,13 +88,9 @@ def browser() -> Iterator:
     """One Chromium for all tests. Without one they are skipped; in CI they fail."""
     from playwright.sync_api import Error, sync_playwright
 
-    executable = os.environ.get("CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:
         try:
-            chromium = playwright.chromium.launch(
-                executable_path=executable,  # None: the one that playwright installed
-                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-            )
+            chromium = launch(playwright)
         except Error as error:
             if os.environ.get("CI"):
                 raise

@@ -1,16 +1,14 @@
 """Progress: seen in a terminal after a second, nowhere else, gone when the work is done."""
 
 import io
-import os
-import pty
-import subprocess
 import sys
-import threading
 import time
 from contextlib import contextmanager
 from unittest import mock
 
 import pytest
+from support.commands import as_code
+from support.terminals import AT_ONCE, on_a_terminal
 
 from olmo_explain import waiting as room
 from olmo_explain.waiting import progress, say
@@ -98,23 +96,6 @@ def test_an_error_ends_it():
 # -- the commands, in a real terminal --------------------------------------------------------------
 
 
-@contextmanager
-def _collected(terminal: int):
-    shown = bytearray()
-
-    def read() -> None:
-        try:
-            while some := os.read(terminal, 2**12):
-                shown.extend(some)
-        except OSError:  # the other end is closed
-            pass
-
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    yield shown
-    reader.join(10)
-
-
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -125,23 +106,11 @@ def _collected(terminal: int):
     ],
 )
 def test_a_command_shows_its_progress_on_stderr(words, says):
-    terminal, its_end = pty.openpty()
-    code = (
-        "import sys; sys.argv = ['olmo-explain', *sys.argv[1:]]\n"
-        "import olmo_explain.waiting as room; room.PATIENCE = 0.0\n"
-        # What is short is still there when the timer runs.
-        "stop = room.Timer.cancel; room.Timer.cancel = lambda timer: timer.join()\n"
-        "from olmo_explain.__main__ import main; main()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, *words, "--json"],
-        stdout=subprocess.PIPE,
-        stderr=its_end,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
-    ) as process:
-        os.close(its_end)
-        with _collected(terminal) as shown:
-            answer = process.stdout.read()
+    # What is short is still there when the timer runs.
+    whole = "stop = room.Timer.cancel; room.Timer.cancel = lambda timer: timer.join()\n"
+    code = AT_ONCE + whole + as_code(*words, "--json")
+    with on_a_terminal(code) as (process, shown):
+        answer = process.stdout.read()
     assert process.returncode == 0 and answer.startswith(b"{")
     for words_shown in says:
         assert words_shown in shown, bytes(shown)

@@ -238,4 +238,4 @@ def test_the_wheel_holds_the_models_and_the_explorers(kit):
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert held == there
-    assert "olmo_explain/presets/tiny/model.safetensors" in held
+    assert "olmo_explain/checkpoint/presets/tiny/model.safetensors" in held

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from benchmarks.pages import transferred
 from playwright.sync_api import Browser, Locator, Page, expect
+from support.site import transferred
 
 from olmo_explain import explore_heads, head_norms, load
 
@@ -48,12 +49,18 @@ def page(browser: Browser, width: int, scheme: str) -> Iterator[Page]:
     context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [DESK, PHONE])
+@pytest.mark.parametrize(
+    ("address", "width", "scheme"),
+    [
+        *product(["http"], [DESK, PHONE], ["light", "dark"]),
+        # As a file, each width and each set of colours is seen once.
+        ("file", DESK, "light"),
+        ("file", PHONE, "dark"),
+    ],
+    indirect=["address"],
+)
 def test_every_page_opens_without_a_fault(book, address, page, width, scheme):
     served = address.startswith("http")
-    if not served and (width, scheme) in [(DESK, "dark"), (PHONE, "light")]:
-        pytest.skip("as a file, each width and each set of colours is seen once")
     faults, sizes = _listen(page, address), transferred(page)
     for faults.page in book.pages:
         if faults.page.name == NOT_A_FILE and not served:

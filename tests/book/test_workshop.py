@@ -2,13 +2,12 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
+from support.commands import run
 
 from olmo_explain.course import check
 from olmo_explain.errors import UsageError
@@ -95,10 +94,7 @@ def commands() -> list[list[str]]:
 def test_the_demonstration_runs(words):
     command, *rest = words
     assert command == "olmo-explain"
-    ran = subprocess.run(
-        [sys.executable, "-m", "olmo_explain", *rest], capture_output=True, text=True
-    )
-    assert ran.returncode == 0 and ran.stdout, ran.stderr
+    assert run(*rest).stdout
 
 
 def test_the_demonstration_shows_a_cell_that_is_there():

@@ -17,10 +17,9 @@ from olmo_explain.by_hand import (
     yarn_ramp,
 )
 from olmo_explain.by_hand.reference import attention_pattern, share_kv_heads, split_heads, walk
-from olmo_explain.checkpoint import Checkpoint, Rope, read_config
+from olmo_explain.checkpoint import Checkpoint, Rope, config_of, read_config
 from olmo_explain.errors import UsageError
 from olmo_explain.running import load
-from olmo_explain.running.rope_regime import config_of
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,5 +1,7 @@
 """Rooflines: arithmetic on a machine of known speed, and a measurement of this one."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from olmo_explain.checkpoint import read_config
@@ -35,11 +37,17 @@ def test_this_machine_is_measured(monkeypatch):
     monkeypatch.setattr("olmo_explain.costs.roofline.MATRIX", 256)
     monkeypatch.setattr("olmo_explain.costs.roofline.READ_BYTES", 2**24)
     said = []
-    machine = measure_roofline("float32", lambda done, of: said.append((done, of)))
+
+    @contextmanager
+    def listen(doing: str, total: int):
+        yield lambda more: said.append((more, total))
+
+    monkeypatch.setattr("olmo_explain.costs.roofline.progress", listen)
+    machine = measure_roofline("float32")
     assert machine.dtype == "float32" and machine.threads >= 1
     assert 1e7 < machine.flops_per_second < 1e15
     assert 1e7 < machine.bytes_per_second < 1e14
-    assert said == [(done, len(said)) for done in range(1, len(said) + 1)]
+    assert said == [(1, len(said))] * len(said) != []
     layer = count_costs(SEVEN, 4).layer()
     result = machine.to_dict(layer.values())
     assert [place["name"] for place in result["operations"]] == list(layer)

@@ -12,23 +12,25 @@ from pathlib import Path
 import pytest
 import torch
 from support import cut_off
-from typer.testing import CliRunner
+from support.commands import run, run_python
 
-from olmo_explain import doctor, models, preflight, source
-from olmo_explain.terminal.commands import app
+from olmo_explain import machine, running
+from olmo_explain.checkpoint import LocalSource, preset
+from olmo_explain.checkpoint import source as sources
+from olmo_explain.installation import Check, preflight, run_checks
+from olmo_explain.running import loading
 
 KEYS = {"name", "ok", "required", "found", "needed", "remedy"}
 SECONDS = 10
 
 
-def checks() -> dict[str, preflight.Check]:
-    return {check.name: check for check in preflight.run_checks()}
+def checks() -> dict[str, Check]:
+    return {check.name: check for check in run_checks()}
 
 
 def said(*options: str) -> tuple[int, str]:
-    ran = CliRunner().invoke(app, ["doctor", "--workshop", *options])
-    assert ran.exception is None or isinstance(ran.exception, SystemExit), ran.exception
-    return ran.exit_code, " ".join(ran.stdout.split())  # a table breaks its lines anywhere
+    ran = run("doctor", "--workshop", *options, code=None)
+    return ran.code, " ".join(ran.stdout.split())  # a table breaks its lines anywhere
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +105,7 @@ def test_a_browser_in_a_terminal_is_none(monkeypatch):
 def test_a_container_of_little_memory(monkeypatch, tmp_path):
     limit = tmp_path / "memory.max"
     limit.write_text(f"{10**9}\n")
-    monkeypatch.setattr(doctor, "CGROUP", tmp_path)
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
     memory = checks()["memory"]
     assert not memory.ok and memory.found == "1.0 GB"
     limit.write_text("max\n")
@@ -113,15 +115,15 @@ def test_a_container_of_little_memory(monkeypatch, tmp_path):
 @pytest.mark.parametrize("version", [1, 2])
 def test_what_a_container_uses_is_not_free(monkeypatch, tmp_path, version):
     """Its use counts pages of files that it may drop: those are free."""
-    monkeypatch.setattr(doctor, "CGROUP", tmp_path)
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
     (tmp_path / "memory").mkdir()
-    limit, used, account = (tmp_path / name for name in doctor.CGROUP_FILES[2 - version])
+    limit, used, account = (tmp_path / name for name in machine.CGROUP_FILES[2 - version])
     limit.write_text("1000000\n")
     used.write_text("900000\n")
     account.write_text(f"anon 5\n{'total_' * (version == 1)}inactive_file 250000\n")
-    assert doctor.free_memory_bytes() == 350_000
+    assert machine.free_memory_bytes() == 350_000
     limit.write_text("max\n")
-    assert doctor.free_memory_bytes() > 1_000_000
+    assert machine.free_memory_bytes() > 1_000_000
 
 
 def test_a_full_disk(monkeypatch):
@@ -219,33 +221,30 @@ def test_where_the_notebooks_are(monkeypatch, tmp_path):
 
 def test_a_bundled_model_that_is_cut_short(monkeypatch, tmp_path):
     broken = tmp_path / "tiny"
-    shutil.copytree(source.preset("tiny").directory, broken)
+    shutil.copytree(preset("tiny").directory, broken)
     weights = broken / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
-    whole = source.preset
-    local = source.LocalSource(broken, "tiny")
-    monkeypatch.setattr(source, "preset", lambda name: local if name == "tiny" else whole(name))
+    local = LocalSource(broken, "tiny")
+    monkeypatch.setattr(sources, "preset", lambda name: local if name == "tiny" else preset(name))
     found = checks()["bundled model"]
     assert not found.ok and "CheckpointError" in found.found
 
 
 def test_an_implementation_that_computes_something_else(monkeypatch):
-    load = models.load
-
     def changed(*arguments):
-        model, tokenizer = load(*arguments)
+        model, tokenizer = loading.load(*arguments)
         with torch.no_grad():
             model.model.norm.weight.mul_(2)
         return model, tokenizer
 
-    monkeypatch.setattr(models, "load", changed)
+    monkeypatch.setattr(running, "load", changed)
     found = checks()["bundled model"]
     assert not found.ok and " of 211 values are right" in found.found
 
 
 def test_the_wrong_rope(monkeypatch):
     wrong = ("yarn-everywhere", "transformers stretches every layer: install another.")
-    monkeypatch.setattr(doctor, "measured_rope", lambda: wrong)
+    monkeypatch.setattr(preflight, "measured_rope", lambda: wrong)
     found = checks()["rope"]
     assert not found.ok and found.required and found.found == "yarn-everywhere"
     assert said()[0] == 1
@@ -256,17 +255,16 @@ def test_without_torch_doctor_still_speaks(monkeypatch):
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "sys.argv = ['olmo-explain', 'doctor', *sys.argv[1:], '--json']\n"
-        "from olmo_explain.terminal.commands import main; main()"
+        "from olmo_explain.terminal import main; main()"
     )
     for options in ([], ["--workshop"]):
-        ran = subprocess.run([sys.executable, "-c", code, *options], capture_output=True, text=True)
-        findings = json.loads(ran.stdout)
-        assert ran.returncode == 1 and findings["rope_regime"] is None, ran.stderr
+        findings = json.loads(run_python("-c", code, *options, code=1).stdout)
+        assert findings["rope_regime"] is None
         assert any("cannot be imported" in problem for problem in findings["problems"])
 
 
 def test_a_check_that_breaks_has_failed(monkeypatch):
-    def broken(name: str) -> preflight.Check:
+    def broken(name: str) -> Check:
         raise RuntimeError("no luck\nat all")
 
     monkeypatch.setitem(preflight.CHECKS, "disk", broken)

@@ -7,6 +7,7 @@ import sys
 from math import prod
 
 import pytest
+from support import commands
 from support.checkpoints import write_random
 
 from olmo_explain.checkpoint import read_config
@@ -46,13 +47,7 @@ def traced() -> dict:
 
 
 def test_trace_tells_of_one_process_and_of_each(traced):
-    one = subprocess.run(
-        [sys.executable, "-m", "olmo_explain", "trace", "tiny", "--ids", "5,6,7,2000", "--json"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    alone = json.loads(one.stdout)
+    alone = commands.answer("trace", "tiny", "--ids", "5,6,7,2000")
     assert set(alone) | {"tensor_parallel"} == set(traced)
     for key in ("counts", "total", "parameters_held", "parameters_read", "bytes_read"):
         assert traced[key] == alone[key], key
@@ -109,7 +104,8 @@ def test_verify_of_a_directory_with_shared_key_value_heads(tmp_path):
 
 SPOILT = """
 import torch
-from olmo_explain import cli, tensor_parallel
+from olmo_explain.parallel import tensor_parallel
+from olmo_explain.terminal import main
 
 load = tensor_parallel.TensorParallel.load
 
@@ -121,7 +117,7 @@ def spoilt(self, source, dtype=None):
     return model, tokenizer
 
 tensor_parallel.TensorParallel.load = spoilt
-cli.main()
+main()
 """
 
 
@@ -141,7 +137,8 @@ def test_verify_names_the_process_whose_part_is_wrong(tmp_path):
 
 LOST = """
 import os, signal
-from olmo_explain import cli, tensor_parallel
+from olmo_explain.parallel import tensor_parallel
+from olmo_explain.terminal import main
 
 def dies(self, *args):
     if self.group.process == 1:
@@ -149,11 +146,13 @@ def dies(self, *args):
     self.group.gather("and waits for the other")
 
 tensor_parallel.TensorParallel.load = dies
-cli.main()
+main()
 """
 
 ALONE = """
-from olmo_explain import cli, errors, tensor_parallel
+from olmo_explain import errors
+from olmo_explain.parallel import tensor_parallel
+from olmo_explain.terminal import main
 
 def fails(self, *args):
     if self.group.process == 1:
@@ -161,7 +160,7 @@ def fails(self, *args):
     self.group.gather("and waits for the other")
 
 tensor_parallel.TensorParallel.load = fails
-cli.main()
+main()
 """
 
 
@@ -201,13 +200,8 @@ def test_bad_input_is_said_once(words, line):
 
 
 def test_tp_needs_torchrun():
-    ran = subprocess.run(
-        [sys.executable, "-m", "olmo_explain", "trace", "tiny", "--tp"],
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 2 and ran.stderr.count("\n") == 1
-    assert "torchrun --nproc-per-node N -m olmo_explain trace MODEL --tp" in ran.stderr
+    said = commands.refused("trace", "tiny", "--tp")
+    assert "torchrun --nproc-per-node N -m olmo_explain trace MODEL --tp" in said
 
 
 # -- from config.json and the plan alone ----------------------------------------------------------

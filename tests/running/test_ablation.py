@@ -6,9 +6,9 @@ from support.random_olmo import build, olmo2, olmo3, traces_left
 from torch import nn
 
 from olmo_explain.by_hand import run_by_hand
+from olmo_explain.checkpoint import config_of
 from olmo_explain.errors import OutOfRange
 from olmo_explain.running import ablate_head, ablate_output_slice, head_contributions, load
-from olmo_explain.running.rope_regime import config_of
 
 IDS = torch.tensor([[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]])
 

@@ -42,6 +42,13 @@ def test_a_text_without_a_tokenizer_is_refused_in_words_for_a_notebook_too(tiny)
     assert "--" not in str(error.value)
 
 
+def test_what_is_no_token_and_what_holds_none(tiny):
+    with pytest.raises(OutOfRange, match=r"no token 2048. Token ids go from 0 to 2047"):
+        prompt_ids(*tiny, [2048])
+    with pytest.raises(UsageError, match=r"holds no token"):
+        prompt_ids(*tiny, "")
+
+
 @pytest.mark.parametrize("way", ["ids", "length"])
 def test_longer_than_the_model_is_refused_however_it_is_said(tiny, way):
     model, tokenizer = tiny

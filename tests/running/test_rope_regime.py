@@ -7,9 +7,8 @@ import torch
 from support.random_olmo import FULL, SLIDING, build, default_rope, olmo2, olmo3, traces_left, yarn
 from torch import nn
 
-from olmo_explain.checkpoint import preset
+from olmo_explain.checkpoint import config_of, preset
 from olmo_explain.running import REMEDIES, installed_rope_regime, load, measure_rope, rope_regime
-from olmo_explain.running.rope_regime import config_of
 
 YARN_7B = 1.2079441541679836
 NO_CHANGE = yarn(attention_factor=1.0, original_max_position_embeddings=8192)
@@ -108,7 +107,7 @@ def test_measuring_leaves_no_hook_and_takes_no_random_numbers():
 
 
 def test_remedies_say_what_is_wrong_and_what_to_do():
-    assert set(REMEDIES) == {"yarn-everywhere", "yarn-lost"}
+    assert set(REMEDIES) == {"yarn-everywhere", "yarn-lost", "theta-lost"}
     assert "install transformers 5.13 or newer" in REMEDIES["yarn-everywhere"]
     assert "published config.json" in REMEDIES["yarn-lost"]
     assert all("\n" not in line for line in REMEDIES.values())

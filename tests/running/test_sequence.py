@@ -38,7 +38,7 @@ MODELS = {
 @pytest.mark.parametrize("batch", [1, 2])
 def test_every_layer_computes_the_references_fifteen_steps(name, batch):
     model = MODELS[name]()
-    ids = prompt_ids(model, None, prompt_length=9).repeat(batch, 1)
+    ids = prompt_ids(model, None, length=9).repeat(batch, 1)
     steps = sequence(trace(model, ids, ops=True).operators)
     for layer in range(model.config.num_hidden_layers):
         ran = [step for step in steps if step.layer == layer]

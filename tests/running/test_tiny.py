@@ -45,7 +45,6 @@ Stealing and giving odour! Enough; no more:
 
 @pytest.fixture(scope="module")
 def tiny():
-    torch.set_num_threads(2)
     return load("tiny", dtype="float32")
 
 
@@ -150,7 +149,7 @@ def test_best_head_names_its_place():
 
 
 def test_patterns_need_eager_attention():
-    with pytest.raises(UsageError, match=r"sdpa attention returns no pattern\. Load .*eager"):
+    with pytest.raises(UsageError, match=r'sdpa attention .*\. Load .* with attention="eager"'):
         previous_token_scores(uniform_model("sdpa"), repeated_sequences(10, 3))
 
 
@@ -233,12 +232,12 @@ def test_only_full_layers_have_yarn(model, layer):
     hook = model.model.layers[layer].self_attn.register_forward_pre_hook(
         lambda _, __, kwargs: given_to_layer.update(kwargs), with_kwargs=True
     )
-    model(torch.zeros(1, 1001, dtype=torch.long))
+    model(torch.zeros(1, 2, dtype=torch.long), position_ids=torch.tensor([[0, 1000]]))
     hook.remove()
     cos, _ = given_to_layer["position_embeddings"]  # each (batch, pos, head_dim)
     rope = CONFIG.rope[CONFIG.layer_types[layer]]
     slowest = rope.rope_theta ** -(1 - 2 / CONFIG.head_dim) / (rope.factor or 1)
     assert cos[0, 0, 0].item() == pytest.approx(rope.attention_factor)
-    assert cos[0, 1000, -1].item() == pytest.approx(
+    assert cos[0, 1, -1].item() == pytest.approx(
         rope.attention_factor * math.cos(1000 * slowest)
     )

@@ -3,9 +3,7 @@
 And names that look like something else: they are printed as they are.
 """
 
-import io
 import json
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -13,29 +11,12 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 from support.checkpoints import tiny_fields
+from support.commands import answer, refused, run
 from support.random_olmo import yarn
 
 import olmo_explain as oe
 from olmo_explain.checkpoint import preset, read_config
 from olmo_explain.errors import ExplainError
-from olmo_explain.terminal import main
-
-
-def run(monkeypatch, *words: object) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command."""
-    out, err = io.StringIO(), io.StringIO()
-    monkeypatch.setattr("sys.argv", ["olmo-explain", *map(str, words)])
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
-        main()
-    return ended.value.code, out.getvalue(), err.getvalue()
-
-
-def refused(monkeypatch, *words: object) -> str:
-    """The one line that a command says of its bad input."""
-    code, out, err = run(monkeypatch, *words)
-    assert code == 2 and not out
-    assert err.startswith("olmo-explain: ") and err.count("\n") == 1, err
-    return err
 
 
 def described(directory: Path, **changes: object) -> Path:
@@ -67,22 +48,19 @@ def bracketed(tmp_path) -> Path:
     ],
     ids=lambda words: " ".join(map(str, words[:2])),
 )
-def test_brackets_in_a_name_are_no_markup(monkeypatch, bracketed, words):
-    monkeypatch.setenv("COLUMNS", "400")
-    code, out, err = run(monkeypatch, words[0], bracketed, *words[1:])
-    assert code == 0, err
+def test_brackets_in_a_name_are_no_markup(bracketed, words):
+    out = run(words[0], bracketed, *words[1:], columns=400).stdout
     assert "q[/b]z[red]" in "".join(out.split())  # long names are folded
 
 
-def test_a_tensor_may_be_called_anything(monkeypatch, tmp_path):
+def test_a_tensor_may_be_called_anything(tmp_path):
     save_file({"a[/b]": np.ones((2, 2), "float32")}, tmp_path / "model.safetensors")
-    assert "a[/b]" in run(monkeypatch, "weights", tmp_path)[1]
+    assert "a[/b]" in run("weights", tmp_path).stdout
 
 
-def test_a_tensor_without_numbers_has_norm_0(monkeypatch, tmp_path):
+def test_a_tensor_without_numbers_has_norm_0(tmp_path):
     save_file({"none": np.ones((0, 5), "float32")}, tmp_path / "model.safetensors")
-    code, out, _ = run(monkeypatch, "weights", tmp_path, "none", "--json")
-    assert code == 0 and json.loads(out)["norm"] == 0
+    assert answer("weights", tmp_path, "none")["norm"] == 0
 
 
 @pytest.mark.parametrize(
@@ -96,8 +74,8 @@ def test_a_tensor_without_numbers_has_norm_0(monkeypatch, tmp_path):
     ],
     ids=str,
 )
-def test_what_transformers_cannot_build(monkeypatch, tmp_path, changes):
-    said = refused(monkeypatch, "trace", described(tmp_path / "m", **changes), "--ids", "1,2")
+def test_what_transformers_cannot_build(tmp_path, changes):
+    said = refused("trace", described(tmp_path / "m", **changes), "--ids", "1,2")
     assert "config.json" in said
 
 
@@ -113,13 +91,13 @@ def test_what_transformers_cannot_build(monkeypatch, tmp_path, changes):
     ],
     ids=str,
 )
-def test_what_no_config_says(monkeypatch, tmp_path, changes):
-    assert "config.json" in refused(monkeypatch, "config", described(tmp_path / "m", **changes))
+def test_what_no_config_says(tmp_path, changes):
+    assert "config.json" in refused("config", described(tmp_path / "m", **changes))
 
 
-def test_a_config_that_never_ends(monkeypatch, tmp_path):
+def test_a_config_that_never_ends(tmp_path):
     (tmp_path / "config.json").write_text("[" * 100_000)
-    assert "is not JSON" in refused(monkeypatch, "config", tmp_path)
+    assert "is not JSON" in refused("config", tmp_path)
 
 
 @pytest.mark.parametrize("model_type, theta", [("olmo2", 10_000), ("olmo3", 500_000)])
@@ -140,24 +118,23 @@ def test_a_theta_that_is_not_said_is_that_of_transformers(tmp_path, model_type, 
     ],
     ids=lambda words: " ".join(words[:3]),
 )
-def test_numbers_beyond_all_measure(monkeypatch, words):
-    refused(monkeypatch, *words)
+def test_numbers_beyond_all_measure(words):
+    refused(*words)
 
 
-def test_a_length_beyond_the_vocabulary_is_a_length(monkeypatch, tmp_path):
+def test_a_length_beyond_the_vocabulary_is_a_length(tmp_path):
     model = described(tmp_path, max_position_embeddings=4096)  # of 2,048 tokens
-    code, out, _ = run(monkeypatch, "trace", model, "--prompt-length", 3000, "--json")
-    assert code == 0
-    assert json.loads(out)["calls"][0]["input_shapes"] == [[1, 3000]]
-    line = refused(monkeypatch, "trace", model, "--prompt-length", 10**12)
-    assert "longer than the model takes. Choose up to 4,096." in line
+    calls = answer("trace", model, "--prompt-length", 3000)["calls"]
+    assert calls[0]["input_shapes"] == [[1, 3000]]
+    line = refused("trace", model, "--prompt-length", 10**12)
+    assert "longer than the model takes. Give up to 4,096." in line
 
 
 def test_a_rank_alone_is_no_torchrun(monkeypatch):
     """Launchers of every kind set RANK; only torchrun starts others that say it first."""
     monkeypatch.setenv("RANK", "1")
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
-    assert "nosuch" in refused(monkeypatch, "nosuch")
+    assert "nosuch" in refused("nosuch")
 
 
 @pytest.mark.parametrize(

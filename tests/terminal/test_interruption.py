@@ -4,12 +4,12 @@ import json
 import os
 import pty
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from support.commands import Ran, run_process, run_python
 
 # Sends SIGINT to its own process at the moment when a module begins to be imported.
 AT_IMPORT = """
@@ -47,9 +47,8 @@ main()
 """
 
 
-def interrupted(prepare: str, *words: str) -> subprocess.CompletedProcess:
-    code = prepare + RUN.format(words=words)
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+def interrupted(prepare: str, *words: str) -> Ran:
+    return run_python("-c", prepare + RUN.format(words=words), code=130)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +67,6 @@ def interrupted(prepare: str, *words: str) -> subprocess.CompletedProcess:
 )
 def test_while_a_module_is_imported(module, words):
     ran = interrupted(AT_IMPORT.format(module=module), *words)
-    assert ran.returncode == 130, ran.stderr
     assert ran.stdout == "" and ran.stderr.strip().count("\n") == 0
     assert "Traceback" not in ran.stderr
 
@@ -76,7 +74,7 @@ def test_while_a_module_is_imported(module, words):
 @pytest.mark.parametrize(
     ("module", "name", "words"),
     [
-        ("olmo_explain.checkpoint.heads", "_squares", ["head", "tiny", "--all"]),
+        ("olmo_explain.checkpoint.norms", "_squares", ["head", "tiny", "--all"]),
         ("olmo_explain.running.loading", "_tokenizer", ["trace", "tiny"]),
         ("olmo_explain.running.tracing", "_name", ["trace", "tiny"]),
         ("olmo_explain.proof.verification", "layer_by_hand", ["verify", "tiny"]),
@@ -84,16 +82,13 @@ def test_while_a_module_is_imported(module, words):
 )
 def test_while_a_command_is_at_work(module, name, words):
     ran = interrupted(AT_CALL.format(module=module, name=name), *words, "--json")
-    assert ran.returncode == 130, ran.stderr
     assert ran.stdout == "" and "Traceback" not in ran.stderr
     assert ran.stderr.strip().count("\n") == 0
 
 
 def test_the_console_script_and_the_module_are_the_same_door():
-    ran = subprocess.run(
-        [sys.executable, "-m", "olmo_explain", "config", "tiny", "--json"], capture_output=True
-    )
-    assert ran.returncode == 0 and json.loads(ran.stdout)["num_hidden_layers"] == 8
+    config = json.loads(run_process("config", "tiny", "--json").stdout)
+    assert config["num_hidden_layers"] == 8
     script = Path(sys.executable).with_name("olmo-explain")
     if script.exists():
         assert "olmo_explain.__main__" in script.read_text()
@@ -102,8 +97,7 @@ def test_the_console_script_and_the_module_are_the_same_door():
 def test_a_job_in_the_background_ignores_it():
     code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
     code += AT_IMPORT.format(module="typer") + RUN.format(words=["config", "tiny", "--json"])
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert ran.returncode == 0 and json.loads(ran.stdout)
+    assert json.loads(run_python("-c", code).stdout)
 
 
 def test_by_the_key_in_a_terminal_that_shows_a_bar():

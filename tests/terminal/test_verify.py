@@ -4,24 +4,10 @@ import json
 import shutil
 
 import pytest
+from support.commands import answer, refused, run
 
 from olmo_explain.checkpoint import preset
 from olmo_explain.running import REMEDIES
-from olmo_explain.terminal import main
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """`olmo-explain verify …`: its exit code, stdout and stderr."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["olmo-explain", "verify", *words])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture
@@ -36,37 +22,28 @@ def yarn_lost(tmp_path) -> str:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_command_finds_tiny_equal(command, dtype):
-    code, out, _ = command("tiny", "--dtype", dtype, "--json")
-    found = json.loads(out)
-    assert code == 0
+def test_the_command_finds_tiny_equal(dtype):
+    found = answer("verify", "tiny", "--dtype", dtype)
     assert found["ok"] and found["dtype"] == dtype
     assert len(found["steps"]) == 211
     assert all(step["equal"] for step in found["steps"])
 
 
-def test_the_command_on_a_model_that_lost_its_yarn(command, yarn_lost):
-    code, out, _ = command(yarn_lost, "--json", "--ids", "5,6,7")
-    found = json.loads(out)
-    assert code == 1
-    assert found["rope"] == {
-        "regime": "yarn-lost",
-        "sliding_scaled": False,
-        "full_scaled": False,
-    }
+def test_the_command_on_a_model_that_lost_its_yarn(yarn_lost):
+    found = answer("verify", yarn_lost, "--ids", "5,6,7", code=1)
+    expected = {"regime": "yarn-lost", "sliding_scaled": False, "full_scaled": False}
+    assert expected.items() <= found["rope"].items()
     assert found["remedy"] == REMEDIES["yarn-lost"]
     # Not only YaRN is lost, but rope_theta 10,000 too: every layer has transformers' default.
     assert {step["layer"] for step in found["steps"] if not step["ok"]} == set(range(8))
     assert found["cause"].startswith("RoPE theta: 500,000 in a sliding-attention layer")
 
 
-def test_the_command_for_people(command, yarn_lost):
-    code, out, _ = command("tiny")
-    assert code == 0
+def test_the_command_for_people(yarn_lost):
+    out = run("verify", "tiny", columns=200).stdout
     assert out.count("===== ===== =====") == 8
     assert "ok 211 of 211 values are equal." in out
-    code, out, _ = command(yarn_lost)
-    assert code == 1
+    out = run("verify", yarn_lost, code=1, columns=200).stdout
     assert out.count("====≠ ≠≠≠≠≠ ≠≠≠≠≠") == 8
     assert "first difference layer 0, step 5, cos: RoPE theta: 500,000" in out
     assert "Put the rope fields of the published config.json back." in " ".join(out.split())
@@ -81,8 +58,5 @@ def test_the_command_for_people(command, yarn_lost):
         (["tiny", "--ids", "1", "--prompt", "a"], "Give one of them"),
     ],
 )
-def test_bad_input_is_one_line(command, words, message):
-    code, out, error = command(*words)
-    assert (code, out) == (2, "")
-    assert message in error
-    assert error.count("\n") == 1
+def test_bad_input_is_one_line(words, message):
+    assert message in refused("verify", *words)
