@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,23 +47,37 @@ class Book:
         return sorted(p for p in found if p.parts[0] not in ("index.html", "_static"))
 
 
+Once = Callable[[str, Callable[[Path], None]], Path]
+
+
 @pytest.fixture(scope="session")
-def book(tmp_path_factory: pytest.TempPathFactory) -> Book:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """once(name, fill): a folder that `fill` has filled, once for all workers of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp().resolve()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def make(name: str, fill: Callable[[Path], None]) -> Path:
+        folder = base / name
+        with FileLock(base / f"{name}.lock"):
+            if not folder.exists():
+                folder.mkdir()
+                fill(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def book(once: Once) -> Book:
     """The book as `make book` builds it, or the finished one that BOOK_HTML points to."""
     if built := os.environ.get("BOOK_HTML"):
         return Book(Path(built).resolve(), log="", returncode=0)
-    # Above the folder of one worker: pytest-xdist's workers share one build.
-    output = tmp_path_factory.getbasetemp().resolve().parent / f"book-{os.getppid()}"
-    log, html = output / "log", output / "_build" / "html"
-    with FileLock(f"{output}.lock"):
-        if not log.exists():
-            output.mkdir()
-            log.write_text(_build(output))
-    said, _, returncode = log.read_text().rpartition("\n")
-    return Book(html, said, int(returncode))
+    output = once("book", _build)
+    said, _, returncode = (output / "log").read_text().rpartition("\n")
+    return Book(output / "_build" / "html", said, int(returncode))
 
 
-def _build(output: Path) -> str:
+def _build(output: Path) -> None:
     jupyter_book = Path(sys.executable).with_name("jupyter-book")
     strictly = ["-W", "-n", "--keep-going", "--path-output", str(output)]
     done = subprocess.run(
@@ -73,7 +87,7 @@ def _build(output: Path) -> str:
         text=True,
         env=os.environ | {"NO_COLOR": "1"},
     )
-    return f"{done.stdout}\n{done.returncode}"
+    (output / "log").write_text(f"{done.stdout}\n{done.returncode}")
 
 
 @pytest.fixture(scope="session")

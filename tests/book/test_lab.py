@@ -17,8 +17,6 @@ import nbformat
 import pytest
 from playwright.sync_api import Browser, Page
 
-pytest.importorskip("jupyterlab")
-
 SETTINGS = {
     # All cells in the page at once, and no question about news.
     "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},

@@ -26,38 +26,50 @@ def load_script(name: str):
 
 
 @pytest.fixture(scope="module")
-def made(book, tmp_path_factory) -> Path:
+def made(book, once) -> Path:
     """The zip as `make offline` makes it, or the finished one that OFFLINE_ZIP points to."""
     if finished := os.environ.get("OFFLINE_ZIP"):
         return Path(finished)
-    dist = tmp_path_factory.mktemp("dist")
-    script = [sys.executable, ROOT / "scripts" / "offline.py", "--book", book.html, "--dist", dist]
-    done = subprocess.run(script, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    path = Path(done.stdout.strip())
-    assert list(dist.iterdir()) == [path]  # nothing half-written beside it
+
+    def make(dist: Path) -> None:
+        where = ["--book", book.html, "--dist", dist]
+        done = subprocess.run(
+            [sys.executable, ROOT / "scripts" / "offline.py", *where],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert list(dist.iterdir()) == [Path(done.stdout.strip())]  # nothing half-written beside it
+
+    (path,) = once("dist", make).iterdir()
     return path
 
 
 @pytest.fixture(scope="module")
-def kit(made, tmp_path_factory) -> Path:
+def kit(made, once) -> Path:
     """Unpacked, under a name with a space in it."""
-    folder = tmp_path_factory.mktemp("a fresh place")
-    with zipfile.ZipFile(made) as archive:
-        archive.extractall(folder)
-    (top,) = folder.iterdir()
+
+    def unpack(folder: Path) -> None:
+        with zipfile.ZipFile(made) as archive:
+            archive.extractall(folder)
+
+    (top,) = once("a fresh place", unpack).iterdir()
     assert top.name == made.stem
     return top
 
 
 @pytest.fixture(scope="module")
-def installed(kit) -> Path:
+def installed(kit, once) -> Path:
     """The Python of the environment that install.py made, with no network."""
-    done = subprocess.run(
-        cut_off.command(sys.executable, kit / "install.py"), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Ready for the workshop" in done.stdout
+
+    def install(_: Path) -> None:
+        done = subprocess.run(
+            cut_off.command(sys.executable, kit / "install.py"), capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Ready for the workshop" in done.stdout
+
+    once("installed", install)
     return kit / ".venv" / "bin" / "python"
 
 

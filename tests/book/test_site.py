@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("sphinxext.opengraph")
 from docutils import nodes
 
 

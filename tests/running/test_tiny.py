@@ -238,6 +238,4 @@ def test_only_full_layers_have_yarn(model, layer):
     rope = CONFIG.rope[CONFIG.layer_types[layer]]
     slowest = rope.rope_theta ** -(1 - 2 / CONFIG.head_dim) / (rope.factor or 1)
     assert cos[0, 0, 0].item() == pytest.approx(rope.attention_factor)
-    assert cos[0, 1, -1].item() == pytest.approx(
-        rope.attention_factor * math.cos(1000 * slowest)
-    )
+    assert cos[0, 1, -1].item() == pytest.approx(rope.attention_factor * math.cos(1000 * slowest))

@@ -125,7 +125,7 @@ def test_a_config_that_does_not_fit_its_weights_is_one_line(tmp_path):
     fields = json.loads((tiny / "config.json").read_text()) | {"hidden_size": 256, "head_dim": 64}
     (tmp_path / "config.json").write_text(json.dumps(fields))
     said = refused("trace", tmp_path, "--ids", 5)
-    assert "config.json asks for model.embed_tokens.weight of shape [2048, 256]" in said
+    assert "embed_tokens.weight of shape [2048, 128], but config.json makes it [2048, 256]" in said
 
 
 def test_a_terminal_that_knows_only_ascii_gets_a_table_too():
