@@ -4,8 +4,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from olmo_explain.running import best_head, induction_scores, repeated_sequences, repetition_losses
-from olmo_explain.running.circuits import previous_token_scores
+from olmo_explain.running import circuits
 
 PERIOD, COUNT, SEED = 40, 64, 2026  # a period beyond the window, and a seed that training never saw
 
@@ -14,14 +13,14 @@ def measure_repeats(
     model: PreTrainedModel, period: int = PERIOD, count: int = COUNT, seed: int = SEED
 ) -> dict[str, Any]:
     """The best heads and the losses on random tokens said twice. Needs eager attention."""
-    ids = repeated_sequences(model.config.vocab_size, period, count, seed)
+    ids = circuits.repeated_sequences(model.config.vocab_size, period, count, seed)
     return {
         "period": period,
         "count": count,
         "seed": seed,
-        "previous_token": best_head(previous_token_scores(model, ids))._asdict(),
-        "induction": best_head(induction_scores(model, ids, period))._asdict(),
-        "losses": repetition_losses(model, ids, period)._asdict(),
+        "previous_token": circuits.best_head(circuits.previous_token_scores(model, ids))._asdict(),
+        "induction": circuits.best_head(circuits.induction_scores(model, ids, period))._asdict(),
+        "losses": circuits.repetition_losses(model, ids, period)._asdict(),
     }
 
 

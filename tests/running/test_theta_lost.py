@@ -137,3 +137,12 @@ def test_yarn_by_mscale_is_what_transformers_applies(tmp_path):
     model, warned = loaded(directory)
     assert not warned
     assert oe.verify(model, IDS).ok
+
+
+def test_angles_with_two_readings_are_those_of_the_theta_that_was_meant():
+    """A single pair that turns slower: YaRN's work, or another θ's."""
+    slower = yarn(100.0, factor=1.5, attention_factor=1.0, original_max_position_embeddings=8)
+    ropes = {SLIDING: default_rope(100.0), FULL: slower | {"beta_fast": 4}}
+    measured = measure_rope(build(olmo3(head_dim=4, rope_parameters=ropes), torch.float32))
+    assert measured.regime == "per-layer"
+    assert measured.sliding_theta == measured.full_theta == 100

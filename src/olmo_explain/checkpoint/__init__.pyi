@@ -7,11 +7,12 @@ from .config import (
     note_rope,
     read_config,
 )
+from .header import StoredTensor
 from .heads import PROJECTIONS, Head, HeadSlice, head_norms, head_slices, initial_norm, read_head
 from .hub import HubSource
 from .norms import frobenius
 from .rope_fields import LayerType, Rope
-from .safetensors import Checkpoint, Place, StoredTensor, widen
+from .safetensors import Checkpoint, Place, widen
 from .source import PRESETS, FileMissing, LocalFile, LocalSource, ModelLike, Source, preset, resolve
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 `loading` and `prompting` make it run; `hooks` is the one way in which anything is put on it.
 `tracing` (with `operators` and `order`) says what ran, `capturing` what came out at each step,
-`rope_regime` which RoPE was applied. `ablation` takes a head off, `circuits` measures what
+`rope_guard` tells which RoPE was applied. `ablation` takes a head off, `circuits` measures what
 heads do.
 """
 

@@ -13,7 +13,7 @@ from .loading import load, on_meta
 from .operators import Operator
 from .order import Step, sequence
 from .prompting import GREETING, SONNET, Prompt, prompt_ids
-from .rope_regime import (
+from .rope_guard import (
     REMEDIES,
     RopeMeasurement,
     installed_rope_regime,

@@ -36,7 +36,7 @@ from olmo_explain.checkpoint import (
     resolve,
 )
 from olmo_explain.errors import CheckpointError, ConfigError, UsageError
-from olmo_explain.running.rope_regime import measure_rope
+from olmo_explain.running.rope_guard import measure_rope
 from olmo_explain.waiting import is_seen, progress
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -194,24 +194,27 @@ def _measure(
     elif _is_louder(yarn):
         scaled = abs(amplitude - yarn.attention_factor) < abs(amplitude - 1)
     else:  # then only the angles tell
-        scaled = _fit(turned, replace(yarn, rope_theta=theta))[0] < _fit(turned, plain)[0]
-    _, measured = _fit(turned, replace(yarn, rope_theta=theta) if yarn and scaled else plain)
+        scaled = _fit(turned, replace(yarn, rope_theta=theta)) < _fit(turned, plain)
+    *_, measured = _fit(turned, replace(yarn, rope_theta=theta) if yarn and scaled else plain)
     return _Applied(scaled, float(f"{measured:.3g}") if pairs > 1 else None, amplitude)
 
 
-def _fit(turned: Float[Tensor, "pair"], rope: Rope) -> tuple[float, float]:
-    """How far these angles are from those of a RoPE with the θ that suits them best, and that θ.
+def _fit(turned: Float[Tensor, "pair"], rope: Rope) -> tuple[float, float, float]:
+    """How far these angles are from those of a RoPE with the θ that suits them best, how far that
+    θ is from the RoPE's own (in its logarithm), and that θ: what fits best compares as the least.
 
-    Pair i of a plain RoPE turns by θ^(−i/pairs): so each pair but the first tells a θ.
+    Pair i of a plain RoPE turns by θ^(−i/pairs): so each pair but the first tells a θ. A head with
+    one such pair fits any RoPE, with some θ; then the RoPE's own decides.
     """
     told = turned[1:].double() ** (-len(turned) / torch.arange(1, len(turned)))
     thetas = [rope.rope_theta, *(theta for theta in told.tolist() if 1 < theta < math.inf)]
 
-    def distance(theta: float) -> float:
+    def fit(theta: float) -> tuple[float, float, float]:
         meant = frequencies(replace(rope, rope_theta=theta), 2 * len(turned))
-        return (turned / meant).log().abs().nan_to_num(math.inf).mean().item()
+        distance = (turned / meant).log().abs().nan_to_num(math.inf).mean().item()
+        return round(distance, 3), abs(math.log(theta / rope.rope_theta)), theta
 
-    return min((distance(theta), theta) for theta in thetas)
+    return min(map(fit, thetas))
 
 
 def _yarn(config: OlmoConfig) -> Rope | None:
