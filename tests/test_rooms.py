@@ -49,7 +49,7 @@ class House:
         if room and room not in self.rooms:
             return f"{room}: there is no such room"
         if self._floor(where) < self._floor(room):
-            return f"{where} is below {room or 'the door of the house'}"
+            return f"{where} imports {room or 'the door of the house'}, which is built on it"
         if inside:
             return f"{module}: past the door"
         if name is None and not room:  # import olmo_explain as oe
@@ -264,18 +264,18 @@ SMALL = House(
 @pytest.mark.parametrize(
     ("where", "source", "fault"),
     [
-        ("checkpoint", "from olmo_explain.running import load", "checkpoint is below running"),
-        ("errors", "from olmo_explain.checkpoint import read", "errors is below checkpoint"),
+        ("checkpoint", "from olmo_explain.running import load", "checkpoint imports running"),
+        ("errors", "from olmo_explain.checkpoint import read", "errors imports checkpoint"),
         ("running", "from olmo_explain.checkpoint.source import x", "checkpoint.source: past"),
         ("running", "import olmo_explain.checkpoint.source", "checkpoint.source: past the door"),
         ("running", "from olmo_explain.checkpoint import hidden", "does not offer hidden"),
         ("running", "from olmo_explain.checkpoint import *", "does not offer *"),
         ("running", "import olmo_explain.checkpoint", "does not offer None"),
         ("running", "from olmo_explain.cellar import x", "cellar: there is no such room"),
-        ("running", "import olmo_explain as oe", "running is below the door of the house"),
-        ("running", "from olmo_explain import load", "running is below the door of the house"),
-        ("running", "def f():\n    from olmo_explain.terminal import main", "is below terminal"),
-        ("running", "if TYPE_CHECKING:\n    from olmo_explain.terminal import main", "is below"),
+        ("running", "import olmo_explain as oe", "running imports the door of the house"),
+        ("running", "from olmo_explain import load", "running imports the door of the house"),
+        ("running", "def f():\n    from olmo_explain.terminal import main", "imports terminal"),
+        ("running", "if TYPE_CHECKING:\n    from olmo_explain.terminal import main", "imports"),
         ("outside", "from olmo_explain.running.loading import load", "running.loading: past"),
         ("outside", "from olmo_explain import hidden", "does not offer hidden"),
     ],

@@ -1,6 +1,7 @@
 """config.json and what follows from it, against transformers and against bad files."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -115,6 +116,10 @@ def test_attention_factor_follows_from_the_factor_when_it_is_not_given():
         (changed(hidden_size=-1), "-1 for hidden_size, a size below 1"),
         (changed(max_position_embeddings=-1), "-1 for max_position_embeddings, a size below 1"),
         (changed(torch_dtype="int3"), "dtype 'int3'"),
+        (changed(rms_norm_eps=math.nan), "nan for rms_norm_eps"),
+        (changed(rms_norm_eps=0), "0 for rms_norm_eps"),
+        (changed(rope_theta=0), "0.0 for rope_theta"),
+        (changed(rope_theta=math.inf), "inf for rope_theta"),
         (changed(rope_scaling={"rope_type": "yarn"}), "cannot be read"),
         (changed(rope_scaling={"rope_type": "longrope"}), "rope_type 'longrope'"),
         (changed(rope_scaling=7), "has 7 for rope_scaling"),

@@ -170,7 +170,11 @@ def test_how_long_it_waits(monkeypatch):
     assert slept[-1] == 0.5  # longer each time
 
 
-@pytest.mark.parametrize("said", ["31", "9" * 4000, formatdate(time.time() + 10**6, usegmt=True)])
+@pytest.mark.parametrize(
+    "said",
+    ["31", "9" * 4000, formatdate(time.time() + 10**6, usegmt=True)],
+    ids=["seconds", "thousands of digits", "date"],  # the workers must find the same ids
+)
 def test_it_does_not_wait_for_longer_than_half_a_minute(server, said):
     server.busy, server.retry_after = [503], said
     with pytest.raises(RemoteError, match=r"bin answered 503\. Try again in \d+ seconds\.$"):

@@ -253,11 +253,12 @@ def test_cos_and_sin_cut_to_bfloat16(model):
     assert "cos and sin are bfloat16" in checked.cause
 
 
-def test_frequencies_cut_by_a_cast_of_the_whole_model():
-    model = build(olmo3(), torch.float32).to(torch.bfloat16)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_frequencies_cut_by_a_cast_of_the_whole_model(dtype):
+    model = build(olmo3(), torch.float32).to(dtype)
     checked = verify(model, IDS)
     assert checked.first_difference.name == "cos"
-    assert "as after model.to(torch.bfloat16)" in checked.cause
+    assert f"as after model.to({dtype})" in checked.cause
 
 
 def replace_output(module: nn.Module, change) -> None:

@@ -163,6 +163,7 @@ class OlmoConfig:
                 self.num_attention_heads % max(self.num_key_value_heads, 1) != 0
             ),
             f"dtype {self.dtype!r}": self.dtype not in BYTES_PER_PARAMETER,
+            f"{self.rms_norm_eps} for rms_norm_eps": not 0 < self.rms_norm_eps < math.inf,
         }
         for fault, found in faults.items():
             if found:

@@ -33,6 +33,8 @@ class Rope:
         """Reads a `rope_scaling` or `rope_parameters` object; YaRN's defaults as in its paper."""
         rope_type = fields.get("rope_type", fields.get("type", "default"))
         theta = float(fields.get("rope_theta", rope_theta))
+        if not 0 < theta < math.inf:
+            raise ConfigError(f"config.json has {theta} for rope_theta", "It is a number above 0")
         if rope_type == "default":
             return cls("default", theta)
         if rope_type != "yarn":
@@ -56,7 +58,8 @@ def read_ropes(fields: Mapping[str, Any]) -> dict[LayerType, Rope]:
     """
     nested = fields.get("rope_parameters") or {}
     flat = fields.get("rope_scaling") or ({} if "full_attention" in nested else nested)
-    theta = fields.get("rope_theta") or flat.get("rope_theta") or THETA[fields["model_type"]]
+    said = (fields.get("rope_theta"), flat.get("rope_theta"), THETA[fields["model_type"]])
+    theta = next(theta for theta in said if theta is not None)
     full = nested.get("full_attention") or flat
     sliding = nested.get("sliding_attention") or {}
     if fields["model_type"] == "olmo2":

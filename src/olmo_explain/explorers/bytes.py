@@ -64,7 +64,7 @@ def explore_bytes(
     shows the rows from `first_row` on that fit into 32 KiB; from a URL or the hub it reads no more.
 
     >>> explore_bytes("tiny").value == Checkpoint("tiny").read("model.embed_tokens.weight")[0, 0]
-    True
+    np.True_
     """
     checkpoint = Checkpoint(model)
     if not tensors:

@@ -69,7 +69,7 @@ def explore_costs(
 
     >>> explorer = explore_costs("olmo3-7b", seq=65_536)
     >>> explorer.costs.attention[explorer.convention]
-    191993834962944
+    191867329183744
     """
     source = resolve(model)
     configs = {name: read_config(name) for name in PRESETS}

@@ -44,7 +44,7 @@ def where_we_are(*lit: str, model: str = "olmo3-7b") -> Picture:
 
     Parts are modules as the checkpoint names them, and `rope`, `attention`, `silu`, `layer_types`.
 
-    >>> where_we_are("q_proj", "q_norm").alt[-22:]
+    >>> where_we_are("q_proj", "q_norm").alt[-23:]
     'Lit: q_proj and q_norm.'
     """
     if unknown := [part for part in lit if part not in PARTS]:

@@ -110,12 +110,13 @@ def _rope(kind: LayerType, name: str, ours: Tensor, theirs: Tensor, config: Olmo
             if other.rope_type == "yarn":
                 return f"RoPE scaled: YaRN is applied {where}, which config.json leaves unscaled"
             return f"RoPE not scaled: YaRN is missing {where}, for which config.json asks for it"
-    cut = frequencies(rope, config.head_dim).bfloat16().float()
-    if _close(_cos_or_sin(name, cut, rope, ours), theirs):
-        return (
-            f"RoPE rounded: the frequencies are bfloat16 {where}, as after "
-            "model.to(torch.bfloat16); load the model with dtype=torch.bfloat16 instead"
-        )
+    for dtype in (torch.bfloat16, torch.float16):
+        cut = frequencies(rope, config.head_dim).to(dtype).float()
+        if _close(_cos_or_sin(name, cut, rope, ours), theirs):
+            return (
+                f"RoPE rounded: the frequencies are {_words(dtype)} {where}, as after "
+                f"model.to({dtype}); load the model with dtype={dtype} instead"
+            )
     theta = _theta(theirs) if name == "cos" else None
     if theta and abs(theta / rope.rope_theta - 1) > 0.01:
         return f"RoPE theta: {theta:,.0f} {where}, config.json says {rope.rope_theta:,.0f}"

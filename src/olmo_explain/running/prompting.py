@@ -48,7 +48,7 @@ def prompt_ids(
     more positions than the model is made for.
 
     >>> prompt_ids(*load("tiny"), "Hello world").shape
-    torch.Size([1, 3])
+    torch.Size([1, 4])
     """
     from olmo_explain.ids import as_ids
 

@@ -10,6 +10,7 @@ word, so `oe.load`, `verify` and `doctor` ask this module.
 import json
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -158,18 +159,15 @@ def _position_embeddings(model: PreTrainedModel) -> dict[LayerType, tuple[Tensor
     layer_types = config_of(model).layer_types
     handed: dict[LayerType, tuple[Tensor, Tensor]] = {}
 
-    def watch(kind: LayerType) -> Any:
-        def look(args: tuple, kwargs: dict[str, Any]) -> None:
-            cos, sin = kwargs["position_embeddings"]
-            handed.setdefault(kind, (cos[0].float().cpu(), sin[0].float().cpu()))
-            if len(handed) == len(set(layer_types)):
-                raise _AllSeen
-
-        return look
+    def look(kind: LayerType, args: tuple, kwargs: dict[str, Any]) -> None:
+        cos, sin = kwargs["position_embeddings"]
+        handed.setdefault(kind, (cos[0].float().cpu(), sin[0].float().cpu()))
+        if len(handed) == len(set(layer_types)):
+            raise _AllSeen
 
     with hooked() as hooks:
         for layer, kind in zip(model.model.layers, layer_types, strict=True):
-            hooks.before(layer.self_attn, watch(kind))
+            hooks.before(layer.self_attn, partial(look, kind))
         try:
             with torch.no_grad():
                 model(torch.zeros(1, 2, dtype=torch.long, device=model.device), use_cache=False)

@@ -220,9 +220,9 @@ class _Recorder:
             self.running.pop()
 
     def _after(self, module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
-        if (watched := self.watched.get(module)) is None or get_ident() != self.thread:
-            return
-        if not watched.works:  # it works through other modules, and what they do is theirs
+        watched = self.watched.get(module)
+        # What works through other modules is passed over: what they do is theirs.
+        if watched is None or not watched.works or get_ident() != self.thread:
             return
         watched.called = True
         inputs = tensors_in((args, kwargs) if kwargs else args)

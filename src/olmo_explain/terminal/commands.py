@@ -281,7 +281,6 @@ def verify(
 
 @app.command(help=REPORT_HELP)
 def report(model: Model, output: Output = None, as_json: Json = False) -> None:
-
     check_output(output, (".md", ".json"))
     source = resolve(model)
     read_config(source)  # a wrong name is said before torch is loaded

@@ -219,9 +219,8 @@ def _components() -> Iterator[Claim]:
         said = f"Each layer contains {path}.weight {shape}"
         yield in_every_layer(ids[path], said, shape, path=path, look=_shape)
     for path in NORMS:
-        name = "Olmo3RMSNorm"
         of_norm = partial(in_every_layer, path=path, look=_class, chapter="07_rmsnorm")
-        yield of_norm(f"{ids[path]}.class", f"{path} is an {name}", name)
+        yield of_norm(f"{ids[path]}.class", f"{path} is an Olmo3RMSNorm", "Olmo3RMSNorm")
     yield in_every_layer(
         "component.all",
         "Each layer contains these eleven weights",

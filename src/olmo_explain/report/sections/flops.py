@@ -56,9 +56,7 @@ def claims() -> Iterator[Claim]:
         "projections",
         measure=lambda e: dominates(e.seven.costs),
         about="macs",
-        note=lambda e, measured: (
-            f"{share(e.seven.costs):.1%} of a layer's MACs at {SEQ} positions."
-        ),
+        note=lambda e, _: f"{share(e.seven.costs):.1%} of a layer's MACs at {SEQ} positions.",
     )
     yield claim(
         "flops.long",
