@@ -65,12 +65,13 @@ def run_process(*words: object, code: int | None = 0, **environment: str) -> Ran
 
 
 def run_python(*words: object, code: int | None = 0, **environment: str) -> Ran:
-    """This Python with these words."""
+    """This Python with these words; what is set for the hub here is not set there."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     done = subprocess.run(
         [sys.executable, *map(str, words)],
         capture_output=True,
         text=True,
-        env=os.environ | environment,
+        env=ours | environment,
         timeout=120,
     )
     assert code in (None, done.returncode), done.stderr

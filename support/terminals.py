@@ -27,14 +27,14 @@ def on_a_terminal(code: str) -> Iterator[tuple[subprocess.Popen, bytearray]]:
         env=os.environ | {"TERM": "xterm", "COLUMNS": "100"},
     ) as process:
         os.close(its_end)
-        reader = threading.Thread(target=read_all, args=(terminal, shown), daemon=True)
+        reader = threading.Thread(target=_read_all, args=(terminal, shown), daemon=True)
         reader.start()
         yield process, shown
     reader.join(10)
     os.close(terminal)
 
 
-def read_all(terminal: int, shown: bytearray) -> None:
+def _read_all(terminal: int, shown: bytearray) -> None:
     """Adds to `shown` what appears, until the command has ended."""
     try:
         while some := os.read(terminal, 2**12):

@@ -62,8 +62,8 @@ class House:
         return self.rooms.index(where) if where in self.rooms else len(self.rooms)
 
 
-def imports(source: str) -> Iterator[tuple[str, str | None]]:
-    """(module, name) of each import from the package, wherever it stands; None for no name.
+def imports(source: str, package: str = "olmo_explain") -> Iterator[tuple[str, str | None]]:
+    """(module, name) of each import from a package, wherever it stands; None for no name.
 
     Modules without the package's own name: "checkpoint.source", "" for the package itself.
     """
@@ -75,8 +75,8 @@ def imports(source: str) -> Iterator[tuple[str, str | None]]:
         else:
             continue
         for module, name in found:
-            package, _, inside = module.partition(".")
-            if package == "olmo_explain":
+            first, _, inside = module.partition(".")
+            if first == package:
                 # from olmo_explain import errors: a module, not a name of the house's door
                 is_module = not inside and name in GROUND
                 yield (name, None) if is_module else (inside, name)
@@ -219,8 +219,9 @@ def code_of_page(text: str) -> str:
 READ = {".py": str, ".ipynb": code_of_notebook, ".md": code_of_page}
 OUTSIDE = sorted(
     path
-    for pattern in ("notebooks/*.ipynb", "book/*.md", "scripts/**/*.py", "benchmarks/*.py")
-    for path in ROOT.glob(pattern)
+    for folder in ("notebooks", "book", "scripts", "benchmarks", "support")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in READ
 )
 
 
@@ -231,6 +232,25 @@ def test_from_outside_the_way_is_through_a_door(path):
     assert set(THE_HOUSE.faults("outside", source)) == {
         f"{room}: past the door" for room in allowed
     }
+
+
+@pytest.mark.parametrize(
+    ("folder", "other", "but"),
+    [
+        ("benchmarks", "tests", ""),
+        ("support", "tests", ""),
+        ("support", "benchmarks", ""),
+        ("tests", "tests", ""),
+        ("tests", "benchmarks", "benchmarks"),
+    ],
+)
+def test_tests_and_benchmarks_share_only_what_stands_in_support(folder, other, but):
+    found = [
+        path
+        for path in (ROOT / folder).rglob("*.py")
+        if path.parent.name != but and list(imports(path.read_text(encoding="utf-8"), other))
+    ]
+    assert found == []
 
 
 def lines_too_many(lines: Mapping[str, int]) -> dict[str, int]:
@@ -345,6 +365,12 @@ def test_code_is_found_in_notebooks_and_pages():
     assert found == [("a.b", "c"), ("a.b", None)]
     page = "Text\n```python\nfrom olmo_explain.a import b\n```\n>>> import olmo_explain as oe\n"
     assert list(imports(code_of_page(page))) == [("a", "b"), ("", None)]
+
+
+def test_an_import_from_elsewhere_is_found():
+    source = "from benchmarks.frame import Plan\ndef f():\n    import tests.conftest"
+    assert list(imports(source, "benchmarks")) == [("frame", "Plan")]
+    assert list(imports(source, "tests")) == [("conftest", None)]
 
 
 def test_a_long_file_is_found():

@@ -119,17 +119,34 @@ def outputs(page: Page) -> list[list[dict]]:
     return [cell["outputs"] for cell in cells]
 
 
+def said(page: Page) -> str:
+    """What the last cell says."""
+    (output,) = outputs(page)[-1]
+    return (output.get("text") or output["data"]["text/plain"]).strip()
+
+
+def says_at_last(page: Page, expected: str) -> str:
+    """What the last cell says, run until it says this: of keys that follow each other quickly,
+    JupyterLab sends the last when Python is free again.
+    """
+    for _ in range(50):
+        page.evaluate(RUN_LAST)
+        if said(page) == expected:
+            break
+        page.wait_for_timeout(100)
+    return said(page)
+
+
 def test_the_explorer_and_python_hear_each_other(lab, page):
     explore = "import olmo_explain as oe\nexplorer = oe.explore_heads(layer=1, head=1)\nexplorer"
     lab.open(page, [explore, "explorer.layer, explorer.head"])
     page.evaluate(RUN_ALL)
-    assert outputs(page)[1][0]["data"]["text/plain"] == "(1, 1)"
+    assert said(page) == "(1, 1)"
 
     page.get_by_label("Layer", exact=True).press("ArrowRight")
     page.get_by_label("Head", exact=True).press("End")
-    page.evaluate(RUN_LAST)
-    heads = page.get_by_label("Head", exact=True).get_attribute("max")
-    assert outputs(page)[1][0]["data"]["text/plain"] == f"(2, {heads})"
+    chosen = f"(2, {page.get_by_label('Head', exact=True).get_attribute('max')})"
+    assert says_at_last(page, chosen) == chosen
 
     page.evaluate(RUN_IN_KERNEL, "explorer.layer = 0")
     page.wait_for_function("() => document.querySelector('.oe input[type=range]').value === '0'")
@@ -149,10 +166,9 @@ def test_every_explorer_tells_python_the_choice(lab, page, explore, label, trait
         page, [f"import olmo_explain as oe\nexplorer = oe.{explore}\nexplorer", f"explorer.{trait}"]
     )
     page.evaluate(RUN_ALL)
-    before = int(outputs(page)[1][0]["data"]["text/plain"])
+    after = str(int(said(page)) + 1)
     page.get_by_label(label, exact=True).press("ArrowUp")
-    page.evaluate(RUN_LAST)
-    assert int(outputs(page)[1][0]["data"]["text/plain"]) == before + 1
+    assert says_at_last(page, after) == after
 
 
 def test_the_ledger_and_python_hear_each_other(lab, page):
@@ -160,19 +176,15 @@ def test_the_ledger_and_python_hear_each_other(lab, page):
     shown = "print(explorer.verdict, *(claim.id for claim in explorer.shown))"
     lab.open(page, [explore, shown])
     page.evaluate(RUN_ALL)
-    assert outputs(page)[1][0]["text"].startswith("all header.date header.model ")
+    everything = said(page)
+    assert everything.startswith("all header.date header.model ")
     ledger = page.locator(".oe-claims")
     ledger.get_by_role("radio", name="all").press("ArrowRight")
     ledger.get_by_role("radio", name="reproduced").press("ArrowRight")
     ledger.get_by_label("Search", exact=True).press_sequentially("rotary calls")
     ids = ["calls.Olmo3RotaryEmbedding", "calls.total"]
-    # Of keys that follow each other quickly, JupyterLab sends the last when Python is free again.
-    for _ in range(50):
-        page.evaluate(RUN_LAST)
-        if (heard := outputs(page)[1][0]["text"].split()) == ["corrected", *ids]:
-            break
-        page.wait_for_timeout(100)
-    assert heard == ["corrected", *ids]
+    found = " ".join(["corrected", *ids])
+    assert says_at_last(page, found) == found
     assert ledger.locator("tbody tr:visible .oe-claims-how code").all_inner_texts() == ids
     # A row leads to the notebook beside this one.
     link = ledger.get_by_role("link", name="chapter 9").first
@@ -180,5 +192,4 @@ def test_the_ledger_and_python_hear_each_other(lab, page):
 
     page.evaluate(RUN_IN_KERNEL, "explorer.search = 'no claim says this'")
     ledger.get_by_role("button", name="Clear the filters").click()
-    page.evaluate(RUN_LAST)
-    assert outputs(page)[1][0]["text"].startswith("all header.date header.model ")
+    assert says_at_last(page, everything) == everything

@@ -1,14 +1,11 @@
 """A repository on the hub: its commit, its cache, its token, and what it may answer."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 
 import pytest
-from support.commands import run_python
+from support.commands import run_process, run_python
 from support.servers import COMMIT, TOKEN, FileServer, HubServer, closed_port, running
 
 from olmo_explain.checkpoint import preset, read_head
@@ -27,18 +24,9 @@ def ask(tmp_path):
     """Runs a command in a process of its own, as huggingface_hub reads its settings on import."""
 
     def ask(*words: str, hub: HubServer | None = None, code: int = 0, **settings: str):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
-        environment |= {"HF_HOME": str(tmp_path / "hf"), "HF_ENDPOINT": closed_port(), **settings}
-        if hub:
-            environment["HF_ENDPOINT"] = hub.url
-        ran = subprocess.run(
-            [sys.executable, "-m", "olmo_explain", *words],
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=60,
-        )
-        assert ran.returncode == code, ran.stderr
+        endpoint = hub.url if hub else closed_port()
+        there = {"HF_HOME": str(tmp_path / "hf"), "HF_ENDPOINT": endpoint, **settings}
+        ran = run_process(*words, code=code, **there)
         assert TOKEN not in ran.stdout + ran.stderr and "doNotShow" not in ran.stderr
         if code == 0:
             return json.loads(ran.stdout)

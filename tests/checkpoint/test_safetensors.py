@@ -1,8 +1,6 @@
 """Bytes on disk: the same bits as safetensors and torch, the ranges said, damage named."""
 
 import json
-import subprocess
-import sys
 import tracemalloc
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from support.checkpoints import (
     write_random,
     write_sparse_7b,
 )
+from support.commands import imports
 
 from olmo_explain.checkpoint import Checkpoint, LocalSource, widen
 from olmo_explain.errors import CheckpointError, OutOfRange, UsageError
@@ -251,11 +250,10 @@ def test_an_index_that_names_what_is_not_there(tmp_path):
 
 def test_reading_needs_no_torch():
     code = (
-        "import sys; from olmo_explain.checkpoint.safetensors import Checkpoint\n"
-        "Checkpoint('tiny').read('model.norm.weight')\n"
-        "assert not {'torch', 'transformers', 'requests', 'huggingface_hub'} & set(sys.modules)"
+        "from olmo_explain.checkpoint import Checkpoint\n"
+        "Checkpoint('tiny').read('model.norm.weight')"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert imports(code) == {"numpy"}
 
 
 # -- what Git leaves in the place of a large file --------------------------------------------------

@@ -3,14 +3,13 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.checkpoints import write_random
+from support.commands import run_python
 from support.servers import COMMIT, FileServer, HubServer, running
 
 import olmo_explain as oe
@@ -102,17 +101,8 @@ def test_a_branch_of_the_hub_is_looked_up_once(explore, options, tmp_path):
         running(FileServer(directory)) as store,
         running(HubServer(directory, store=store)) as hub,
     ):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
-        subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                f"import olmo_explain as oe; oe.{explore}('someone/olmo', **{options})",
-            ],
-            env=environment | {"HF_HOME": str(tmp_path), "HF_ENDPOINT": hub.url},
-            check=True,
-            timeout=120,
-        )
+        code = f"import olmo_explain as oe; oe.{explore}('someone/olmo', **{options})"
+        run_python("-c", code, HF_HOME=str(tmp_path), HF_ENDPOINT=hub.url)
     assert len(hub.asked("/revision/main")) == 1
     weights = {request.path for request in hub.asked(".safetensors")}
     assert weights <= {f"/someone/olmo/resolve/{COMMIT}/model.safetensors"}

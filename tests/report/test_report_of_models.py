@@ -1,10 +1,7 @@
 """The report of a model of one's own, and of the 7B's shape: on a disk, over HTTP, from the hub."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +14,7 @@ from support.checkpoints import (
     write_random,
     write_sparse_7b,
 )
-from support.commands import answer, run
+from support.commands import answer, run, run_process, run_python
 from support.old_configs import tiny_with, without_rope_parameters
 from support.random_olmo import yarn
 from support.servers import FileServer, HubServer, running
@@ -193,17 +190,8 @@ def test_from_the_hub_one_head_is_read_and_no_more(seven, tmp_path):
         running(FileServer(seven)) as store,
         running(HubServer(seven, store=store, repository="someone/olmo")) as hub,
     ):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
-        environment |= {"HF_HOME": str(tmp_path / "hf"), "HF_ENDPOINT": hub.url}
-        ran = subprocess.run(
-            [sys.executable, "-m", "olmo_explain", "report", "someone/olmo", "--json"],
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=120,
-        )
-    assert ran.returncode == 0, ran.stderr
-    report = json.loads(ran.stdout)
+        there = {"HF_HOME": str(tmp_path / "hf"), "HF_ENDPOINT": hub.url}
+        report = json.loads(run_process("report", "someone/olmo", "--json", **there).stdout)
     claims = claims_of(report)
     assert {claims[name]["verdict"] for name in NORM_CLAIMS} == {"reproduced"}
     assert ONE_HEAD < hub.sent + store.sent < ONE_HEAD + 60_000
@@ -221,20 +209,11 @@ def test_a_model_of_the_hub_that_was_downloaded_answers_for_itself(tmp_path):
         "import sys; from huggingface_hub import hf_hub_download\n"
         "for name in sys.argv[1:]: hf_hub_download('someone/olmo', name)"
     )
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
-    environment["HF_HOME"] = str(tmp_path / "hf")
+    home = str(tmp_path / "hf")
     names = [path.name for path in repository.iterdir()]
     with running(HubServer(repository)) as hub:
-        online = environment | {"HF_ENDPOINT": hub.url}
-        subprocess.run([sys.executable, "-c", download, *names], env=online, check=True)
-    ran = subprocess.run(
-        [sys.executable, "-m", "olmo_explain", "report", "someone/olmo", "--json"],
-        capture_output=True,
-        text=True,
-        env=environment | {"HF_HUB_OFFLINE": "1"},
-        timeout=120,
-    )
-    assert ran.returncode == 0, ran.stderr
+        run_python("-c", download, *names, HF_HOME=home, HF_ENDPOINT=hub.url)
+    ran = run_process("report", "someone/olmo", "--json", HF_HOME=home, HF_HUB_OFFLINE="1")
     report = json.loads(ran.stdout)
     assert report["measured_on"]["numbers"] == "someone/olmo" and report["skipped"] == []
     assert report["sections"]["configuration"]["norms"]["heads"]["o_proj"][3]
