@@ -1,17 +1,17 @@
 from .config import (
-    AS_PUBLISHED,
-    BYTES_PER_PARAMETER,
     Component,
     OlmoConfig,
     config_of,
     note_rope,
     read_config,
+    read_json,
 )
+from .fields import AS_PUBLISHED, BYTES_PER_PARAMETER, LayerType
 from .header import StoredTensor
 from .heads import PROJECTIONS, Head, HeadSlice, head_norms, head_slices, initial_norm, read_head
 from .hub import HubSource
 from .norms import frobenius
-from .rope_fields import LayerType, Rope
+from .rope_fields import Rope
 from .safetensors import Checkpoint, Place, widen
 from .source import PRESETS, FileMissing, LocalFile, LocalSource, ModelLike, Source, preset, resolve
 
@@ -44,6 +44,7 @@ __all__ = [
     "preset",
     "read_config",
     "read_head",
+    "read_json",
     "resolve",
     "widen",
 ]

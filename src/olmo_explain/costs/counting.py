@@ -16,7 +16,7 @@ Axes: B batch, T positions, H heads, K key-value heads, Dh head_dim.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from operator import index
 from typing import Any, Literal, get_args
 
@@ -142,10 +142,14 @@ class Costs:
 
     @property
     def kv_cache_bytes(self) -> dict[str, int]:
-        """Bytes of keys and values: sliding layers `capped` at their window, or `uncapped`."""
+        """Bytes of keys and values, by convention: sliding layers `capped` at their window, as the
+        last query sees it; `uncapped`; or as transformers keeps them `between_steps`.
+        """
+        size = partial(self.config.kv_cache_bytes, self.seq, self.batch)
         return {
-            "capped": self.config.kv_cache_bytes(self.seq, self.batch),
-            "uncapped": self.config.kv_cache_bytes(self.seq, self.batch, capped=False),
+            "capped": size(),
+            "uncapped": size(capped=False),
+            "between_steps": size(between_steps=True),
         }
 
     @property
