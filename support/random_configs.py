@@ -9,9 +9,16 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from olmo_explain.checkpoint import fields as declared
+from olmo_explain.checkpoint import (
+    ACTIVATIONS,
+    BYTES_PER_PARAMETER,
+    FIELDS,
+    LAYER_TYPES,
+    ROPE_FIELDS,
+    YARN_FIELDS,
+)
 
-SLIDING, FULL = declared.LAYER_TYPES
+SLIDING, FULL = LAYER_TYPES
 LOST = "a field that is not there"
 
 ODD: tuple[Any, ...] = (
@@ -34,9 +41,9 @@ def mutants(seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
     draw = Random(seed)
     while True:
         fields = _config(draw)
-        known = [*declared.FIELDS, *fields, "unheard_of"]
+        known = [*FIELDS, *fields, "unheard_of"]
         path, into = draw.choice(known), fields
-        rope_fields = [*declared.ROPE, *declared.YARN, "type", FULL, SLIDING, "unheard_of"]
+        rope_fields = [*ROPE_FIELDS, *YARN_FIELDS, "type", FULL, SLIDING, "unheard_of"]
         while isinstance(into.get(path.split(".")[-1]), dict) and draw.random() < 0.8:
             into = into[path.split(".")[-1]]
             path += f".{draw.choice(rope_fields)}"
@@ -68,13 +75,13 @@ def _config(draw: Random) -> dict[str, Any]:
         "head_dim": 2 * draw.randint(1, 64),
         "rms_norm_eps": draw.choice((0.0, 1e-6, 1e-5, 0.1)),
         "initializer_range": draw.choice((0.0, 0.02, 1.0)),
-        "hidden_act": draw.choice(declared.ACTIVATIONS),
+        "hidden_act": draw.choice(ACTIVATIONS),
         "attention_bias": draw.random() < 0.5,
         "attention_dropout": draw.choice((0, 0.0, 0.5)),
         "tie_word_embeddings": draw.random() < 0.5,
         "use_cache": draw.random() < 0.5,
-        "dtype": draw.choice(tuple(declared.BYTES_PER_PARAMETER)),
-        "torch_dtype": draw.choice(tuple(declared.BYTES_PER_PARAMETER)),
+        "dtype": draw.choice(tuple(BYTES_PER_PARAMETER)),
+        "torch_dtype": draw.choice(tuple(BYTES_PER_PARAMETER)),
         "eos_token_id": draw.choice((None, 1, [0, 1])),
         "bos_token_id": draw.choice((None, 1)),
         "layer_types": [FULL] * layers if is_olmo2 else kinds,

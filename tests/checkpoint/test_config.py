@@ -136,7 +136,7 @@ def test_attention_factor_follows_from_the_factor_when_it_is_not_given():
         (changed(vocab_size=2**63), "9223372036854775808 for vocab_size. It must be"),
         (changed(intermediate_size=math.inf), "Infinity for intermediate_size. It must be"),
         (changed(num_hidden_layers=True), "true for num_hidden_layers. It must be"),
-        (changed(num_hidden_layers=200_000_000), "a whole number from 1 to 1,024."),
+        (changed(num_hidden_layers=200_000_000), "a whole number from 1 to 512."),
         (changed(head_dim=1), "1 for head_dim. It must be an even number from 2 to"),
         (changed(head_dim=None), "null for head_dim. It must be an even number"),
         (

@@ -29,10 +29,14 @@ ACTIVATIONS = (  # those that every release of transformers has, and that have n
 REQUIRED = object()
 AS_PUBLISHED = "Take config.json as it was published with the checkpoint"
 
-MOST_LAYERS = 1_024  # no larger model is read in seconds
-MOST_HEADS = 16_384
+# Well beyond any model, and so that every command answers in seconds and in less than a gigabyte.
+MOST_LAYERS = 512
+MOST_HEADS = 2**14
+WIDEST_HEAD = 2**16
 WIDEST = 2**20
-LONGEST = 2**31 - 1
+MOST_TOKENS = 2**24
+LONGEST = 2**24
+LARGEST = 2**31 - 1
 
 
 class Kind(NamedTuple):
@@ -88,7 +92,7 @@ ALL_OF_IT = one_of(1.0)
 TRUTH = Kind("true or false", lambda value: isinstance(value, bool))
 OBJECT = Kind("an object", lambda value: isinstance(value, dict))
 NEVER = Kind("", lambda value: False)
-TOKEN = whole(-LONGEST, LONGEST)
+TOKEN = whole(-LARGEST, LARGEST)
 
 
 @dataclass(frozen=True)
@@ -118,16 +122,16 @@ class Field:
 
 FIELDS: dict[str, Field] = {
     "model_type": Field(one_of(*MODEL_TYPES), "the architecture"),
-    "vocab_size": Field(whole(1, 2**24), "V: tokens in the vocabulary"),
+    "vocab_size": Field(whole(1, MOST_TOKENS), "V: tokens in the vocabulary"),
     "hidden_size": Field(whole(1, WIDEST), "D: width of the residual stream"),
-    "intermediate_size": Field(whole(1, 2**24), "F: width inside the MLP"),
+    "intermediate_size": Field(whole(1, 16 * WIDEST), "F: width inside the MLP"),
     "num_hidden_layers": Field(whole(1, MOST_LAYERS), "L: layers"),
     "num_attention_heads": Field(whole(1, MOST_HEADS), "H: query heads"),
     "num_key_value_heads": Field(
         whole(1, MOST_HEADS), "K: key-value heads; as many as query heads", None, null=True
     ),
     "head_dim": Field(
-        whole(2, 2**16, even=True),
+        whole(2, WIDEST_HEAD, even=True),
         "Dh: width of one head; hidden_size // num_attention_heads",
         None,
     ),
@@ -143,7 +147,7 @@ FIELDS: dict[str, Field] = {
         null=True,
     ),
     "sliding_window": Field(
-        whole(1, LONGEST),
+        whole(1, LARGEST),
         "positions that a query of a sliding layer sees, its own included; OLMo 2 has none",
         4_096,
         null=True,
@@ -185,7 +189,7 @@ FIELDS: dict[str, Field] = {
 }
 """Every field that is read, in the order of the book's table."""
 
-ROPE: dict[str, Field] = {
+ROPE_FIELDS: dict[str, Field] = {
     "rope_type": Field(one_of("default", "yarn"), "plain RoPE, or YaRN", "default"),
     "rope_theta": Field(FIELDS["rope_theta"].kind, "θ, where it stands here", None),
     "partial_rotary_factor": Field(ALL_OF_IT, "every pair of a head turns", None),
@@ -195,7 +199,7 @@ ROPE: dict[str, Field] = {
 _TURNS = either(one_of(0), number(0.001, 10**6))  # 0, like null, is the default
 _SCALE = number(0, 1_000)
 
-YARN: dict[str, Field] = {
+YARN_FIELDS: dict[str, Field] = {
     "factor": Field(number(0.001, 10**6), "how many times slower slow pairs turn"),
     "original_max_position_embeddings": Field(
         whole(1, LONGEST), "positions before YaRN; max_position_embeddings", None
@@ -311,9 +315,9 @@ def refused(name: str, field: str, value: Any, must_be: str) -> ConfigError:
     return ConfigError(f"{name} has {shown(value)} for {field}", f"It must be {must_be}")
 
 
-def described() -> Iterator[tuple[str, str, str, str]]:
+def field_table() -> Iterator[tuple[str, str, str, str]]:
     """Every field for the book: name, what it may hold, its default, what it means."""
-    for where, fields in (("", FIELDS), ("in RoPE: ", ROPE), ("in YaRN: ", YARN)):
+    for where, fields in (("", FIELDS), ("in RoPE: ", ROPE_FIELDS), ("in YaRN: ", YARN_FIELDS)):
         for field, about in fields.items():
             relations = (relation.must_be for relation in RELATIONS if relation.field == field)
             words = f"{about.kind.words or 'not read'}{' or null' * about.null}"

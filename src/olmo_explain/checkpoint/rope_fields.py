@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from olmo_explain.checkpoint.fields import LAYER_TYPES, ROPE, YARN, LayerType, read_fields, refused
+from olmo_explain.checkpoint.fields import (
+    LAYER_TYPES,
+    ROPE_FIELDS,
+    YARN_FIELDS,
+    LayerType,
+    read_fields,
+    refused,
+)
 
 UNTRUNCATED = "true: releases of transformers differ in what they make of another in an OLMo 3"
 BESIDE = "left out where there is rope_scaling, or have an object full_attention"
@@ -40,18 +47,18 @@ class Rope:
         """
         if "rope_type" not in said and "type" in said:  # as it was called before 2024
             said = {**said, "rope_type": said["type"]}
-        rope = read_fields(said, name, ROPE, inside)
+        rope = read_fields(said, name, ROPE_FIELDS, inside)
         theta = float(rope["rope_theta"] or theta)
         if rope["rope_type"] == "default":
             return cls("default", theta)
-        yarn = read_fields(said, name, YARN, inside)
+        yarn = read_fields(said, name, YARN_FIELDS, inside)
         return cls(
             "yarn",
             theta,
             float(yarn["factor"]),
             yarn["original_max_position_embeddings"] or longest,
-            float(yarn["beta_fast"] or YARN["beta_fast"].default),
-            float(yarn["beta_slow"] or YARN["beta_slow"].default),
+            float(yarn["beta_fast"] or YARN_FIELDS["beta_fast"].default),
+            float(yarn["beta_slow"] or YARN_FIELDS["beta_slow"].default),
             _attention_factor(yarn),
             yarn["truncate"],
         )
@@ -61,7 +68,7 @@ class Rope:
         plain = {"rope_type": self.rope_type, "rope_theta": self.rope_theta}
         if self.rope_type == "default":
             return plain
-        fields = {name: getattr(self, name) for name in YARN if hasattr(self, name)}
+        fields = {name: getattr(self, name) for name in YARN_FIELDS if hasattr(self, name)}
         if self.truncate:
             del fields["truncate"]
         return plain | fields

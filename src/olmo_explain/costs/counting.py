@@ -18,9 +18,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from operator import index
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from olmo_explain.checkpoint import BYTES_PER_PARAMETER, Component, LayerType, OlmoConfig
+from olmo_explain.checkpoint import (
+    BYTES_PER_PARAMETER,
+    LAYER_TYPES,
+    Component,
+    LayerType,
+    OlmoConfig,
+)
 from olmo_explain.errors import OutOfRange, UsageError
 
 Convention = Literal["full", "causal", "windowed"]
@@ -32,7 +38,6 @@ CONVENTIONS: dict[Convention, str] = {
     "windowed": "windowed",
 }
 """Each convention, and what to call it."""
-LAYER_TYPES: tuple[LayerType, ...] = get_args(LayerType)
 ATTENTION = ("scores", "apply")
 ATTENTION_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
 LINEAR = (*ATTENTION_PROJECTIONS, "gate_proj", "up_proj", "down_proj")
