@@ -87,7 +87,8 @@ class Checkpoint:
             try:
                 self._shard_of = read_index(self.source)
             except FileMissing:
-                raise error from None
+                only = "only safetensors are read, and nothing is unpickled"
+                raise FileMissing(error.wrong, f"{error.todo}; {only}") from None
 
     @property
     def names(self) -> list[str]:

@@ -76,7 +76,9 @@ def load(
                 "Choose tiny, or a directory or hub id with weights",
             )
         return _guarded(on_meta(source, dtype, attention), config), None
-    _check_weights(source, config)
+    checkpoint = Checkpoint(source)  # which there must be before anything is downloaded
+    if isinstance(source, LocalSource):
+        checkpoint.check_shapes(config, config.shapes)
     where, options = pretrained
     shared = {} if distributed is None else {"distributed_config": distributed}
     try:
@@ -104,19 +106,6 @@ def load(
     except Exception as error:
         raise _unbuildable(source, error) from error
     return _guarded(loaded, config), _tokenizer(source, where, options)
-
-
-def _check_weights(source: Source, config: OlmoConfig) -> None:
-    """Before anything is downloaded: there are safetensors, and local ones fit config.json."""
-    try:
-        checkpoint = Checkpoint(source)
-    except FileMissing as error:
-        raise CheckpointError(
-            f"{source.name} has no model.safetensors",
-            "Choose a checkpoint with safetensors: nothing else is read, and nothing is unpickled",
-        ) from error
-    if isinstance(source, LocalSource):
-        checkpoint.check_shapes(config, config.shapes)
 
 
 @contextmanager
