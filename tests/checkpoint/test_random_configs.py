@@ -18,7 +18,7 @@ from transformers.models.olmo3.modeling_olmo3 import Olmo3Model
 from transformers.utils import logging
 
 from olmo_explain.by_hand import frequencies
-from olmo_explain.checkpoint import OlmoConfig, field_table, preset, read_config
+from olmo_explain.checkpoint import OlmoConfig, preset, read_config
 from olmo_explain.errors import ConfigError
 from olmo_explain.running import load, measure_rope
 
@@ -219,9 +219,3 @@ def test_both_conventions_of_the_cache_are_named():
     one_position = read_config("tiny").kv_cache_bytes(1) * 6 // 8  # of the six sliding layers
     assert cache["capped"] - cache["between_steps"] == one_position
     assert answer("flops", "tiny", "--seq", 1024)["kv_cache_bytes"] == cache
-
-
-def test_the_table_of_fields_has_a_row_for_each():
-    rows = list(field_table())
-    assert len({name for name, *_ in rows}) == len(rows) > 40
-    assert all(must_be and means for _, must_be, _, means in rows)

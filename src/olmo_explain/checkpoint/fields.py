@@ -315,12 +315,16 @@ def refused(name: str, field: str, value: Any, must_be: str) -> ConfigError:
     return ConfigError(f"{name} has {shown(value)} for {field}", f"It must be {must_be}")
 
 
-def field_table() -> Iterator[tuple[str, str, str, str]]:
-    """Every field for the book: name, what it may hold, its default, what it means."""
-    for where, fields in (("", FIELDS), ("in RoPE: ", ROPE_FIELDS), ("in YaRN: ", YARN_FIELDS)):
-        for field, about in fields.items():
-            relations = (relation.must_be for relation in RELATIONS if relation.field == field)
-            words = f"{about.kind.words or 'not read'}{' or null' * about.null}"
-            must_be = "; ".join((words, *(() if where else relations)))
+def field_table() -> Iterator[tuple[str, str, str, str, str]]:
+    """For the book: the object that a field stands in, its name, what it may hold, its default,
+    and what it means.
+    """
+    objects = (("config.json", FIELDS), ("RoPE", ROPE_FIELDS), ("YaRN", YARN_FIELDS))
+    for where, fields in objects:
+        for name, about in fields.items():
+            may_hold = [(about.kind.words or "nothing") + " or null" * about.null]
+            if fields is FIELDS:
+                may_hold += [it.must_be for it in RELATIONS if it.field == name]
             default = "required" if about.default is REQUIRED else json.dumps(about.default)
-            yield where + field, must_be, "" if about.default is None else default, about.means
+            default = "" if about.default is None else default
+            yield where, name, "; ".join(may_hold), default, about.means
