@@ -48,6 +48,7 @@ def built(fields):
 
 def check_against_transformers(fields):
     config, model = OlmoConfig.from_dict(fields), built(fields)
+    assert OlmoConfig.from_dict(config.to_dict()) == config
     real = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     if config.tie_word_embeddings:
         real.pop("lm_head.weight")
@@ -187,9 +188,10 @@ def test_an_epsilon_of_0_is_0(tmp_path):
     [
         (b"\xef\xbb\xbf{}", "begins with a byte order mark"),
         (json.dumps({}).encode("utf-16"), "is not JSON"),
-        (b'{"hidden_size": ' + b"9" * 5000 + b"}", "model_type null"),
+        (b'{"model_type": ' + b"9" * 5000 + b"}", "model_type Infinity"),
+        (b'{"model_type": ' + b"[" * 900 + b"]" * 900 + b"}", "model_type "),
     ],
-    ids=["mark", "utf-16", "digits"],
+    ids=["mark", "utf-16", "digits", "nest"],
 )
 def test_a_file_that_transformers_would_not_read(tmp_path, text, said):
     (tmp_path / "config.json").write_bytes(text)

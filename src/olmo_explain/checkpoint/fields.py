@@ -85,7 +85,9 @@ def either(*kinds: Kind) -> Kind:
 
 
 def list_of(kind: Kind, words: str) -> Kind:
-    return Kind(words, lambda value: isinstance(value, list) and all(map(kind.admits, value)))
+    return Kind(
+        words, lambda value: isinstance(value, list | tuple) and all(map(kind.admits, value))
+    )
 
 
 ALL_OF_IT = one_of(1.0)
@@ -303,7 +305,9 @@ def shown(value: Any) -> str:
         return f"a number of {int(math.log10(abs(value))) + 1:,} digits"
     try:
         text = json.dumps(value)
-    except (TypeError, ValueError, RecursionError):  # a config that was not read from a file
+    except RecursionError:
+        return "too deep a nest"
+    except (TypeError, ValueError):  # a config that was not read from a file
         text = f"{value!r:.60}"
     if len(text) > 60 and isinstance(value, list | tuple):
         return f"a list of {len(value):,}"
