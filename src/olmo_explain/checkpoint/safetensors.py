@@ -87,8 +87,7 @@ class Checkpoint:
             try:
                 self._shard_of = read_index(self.source)
             except FileMissing:
-                only = "only safetensors are read, and nothing is unpickled"
-                raise FileMissing(error.wrong, f"{error.todo}; {only}") from None
+                raise error from None
 
     @property
     def names(self) -> list[str]:
