@@ -21,7 +21,8 @@ from transformers import PreTrainedModel
 
 from olmo_explain.by_hand import frequencies
 from olmo_explain.checkpoint import LayerType, OlmoConfig, Rope, config_of, preset
-from olmo_explain.running.hooks import hooked
+from olmo_explain.running.hooks import check_hookable, hooked
+from olmo_explain.undo import no_grad
 
 Regime = Literal["per-layer", "yarn-everywhere", "yarn-lost", "theta-lost"]
 
@@ -95,6 +96,7 @@ def measure_rope(model: PreTrainedModel, config: OlmoConfig | None = None) -> Ro
     meta device has no numbers, so a small one with the same RoPE is built and measured instead.
     `config`: what ought to be applied; when not given, what `config_of(model)` says.
     """
+    check_hookable(model)
     config = config or config_of(model)
     if any(parameter.is_meta for parameter in model.parameters()):
         model = _miniature(model.config.to_dict())
@@ -170,7 +172,7 @@ def _position_embeddings(model: PreTrainedModel) -> dict[LayerType, tuple[Tensor
         for layer, kind in zip(model.model.layers, layer_types, strict=True):
             hooks.before(layer.self_attn, partial(look, kind))
         try:
-            with torch.no_grad():
+            with no_grad():
                 model(torch.zeros(1, 2, dtype=torch.long, device=model.device), use_cache=False)
         except _AllSeen:
             pass
