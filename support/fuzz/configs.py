@@ -43,7 +43,7 @@ CACHE = "cache" if "cache" in signature(Olmo3Model.forward).parameters else "pas
 COMMANDS = (
     ("config",),
     ("flops", "--seq", "70"),
-    ("trace", "--prompt-length", "3"),
+    ("trace", "--prompt-length", "1"),
     ("trace", "--ops"),
 )
 
