@@ -18,9 +18,16 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
-from olmo_explain.errors import CheckpointError, ConfigError, ModelNotFound, UsageError
+from olmo_explain.errors import (
+    CheckpointError,
+    ConfigError,
+    ModelNotFound,
+    UsageError,
+)
+from olmo_explain.words import printable, shown, without_keys
 
 PRESETS = ("tiny", "olmo3-7b", "olmo3-32b")
+WHOLE_FILE_LIMIT = 64 * 2**20  # of config.json, an index: what is read whole
 HUB_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^\s@]+))?")
 
 
@@ -111,8 +118,11 @@ class Remembering(ABC):
     """A source that reads each small file once, and answers from memory ever after."""
 
     def __init__(self, name: str):
-        self.name = name
+        self.name = printable(name)
         self._whole: dict[str, bytes] = {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
 
     def read(self, filename: str) -> bytes:
         """The whole of a small file."""
@@ -132,7 +142,7 @@ class LocalSource(Remembering):
         self.directory = directory
 
     def _read(self, filename: str) -> bytes:
-        return self._use(filename, Path.read_bytes)
+        return self._use(filename, lambda path: read_small(path, f"{self.name}/{filename}"))
 
     def open(self, filename: str) -> LocalFile:
         return self._use(filename, LocalFile)
@@ -147,7 +157,20 @@ class LocalSource(Remembering):
                 f"{self.name}/{filename} cannot be read ({error.strerror})",
                 "Check that you may read it",
             ) from error
+        if path.exists():  # a directory, a pipe, a device
+            raise CheckpointError(f"{self.name}/{filename} is no regular file", "Put one there")
         raise missing_file(self.name, filename)
+
+
+def read_small(path: Path, name: str) -> bytes:
+    """The whole of a file that is small. CheckpointError, which calls it `name`, above 64 MiB."""
+    with path.open("rb") as file:
+        data = file.read(WHOLE_FILE_LIMIT + 1)
+    if len(data) > WHOLE_FILE_LIMIT:
+        raise CheckpointError(
+            f"{name} is longer than the {WHOLE_FILE_LIMIT:,} bytes of use", "Download it again"
+        )
+    return data
 
 
 def preset(name: str) -> LocalSource:
@@ -163,7 +186,7 @@ def resolve(model: ModelLike) -> Source:
     """
     if isinstance(model, PathLike):
         name = os.fsdecode(model)
-        if directory := _existing_directory(name):
+        if directory := _is_there(name, Path.is_dir):
             # A directory that is called as a preset is not that preset.
             return LocalSource(directory, f"./{name}" if name in PRESETS else name)
         raise _no_directory(name)
@@ -171,7 +194,8 @@ def resolve(model: ModelLike) -> Source:
         if hasattr(model, "read") and hasattr(model, "open"):
             return model
         raise UsageError(
-            f"{model!r:.60} names no model", f"Choose {', '.join(PRESETS)}, a directory"
+            f"{without_keys(repr(model)):.60} names no model",
+            f"Choose {', '.join(PRESETS)}, a directory",
         )
     if model in PRESETS:
         return preset(model)
@@ -179,8 +203,10 @@ def resolve(model: ModelLike) -> Source:
         from olmo_explain.checkpoint.web import WebSource  # not before it is needed: an HTTP client
 
         return WebSource(model)
-    if directory := _existing_directory(model):
+    if directory := _is_there(model, Path.is_dir):
         return LocalSource(directory, model)
+    if _is_there(model, Path.is_file):
+        raise _no_directory(model)
     if (hub_id := HUB_ID.fullmatch(model)) and not model.startswith("."):
         from olmo_explain.checkpoint.hub import HubSource
 
@@ -188,22 +214,24 @@ def resolve(model: ModelLike) -> Source:
     if "/" in model:
         raise _no_directory(model)
     raise ModelNotFound(
-        f"No model named {model!r}",
+        f"No model named {shown(model)!r}",
         f"Choose {', '.join(PRESETS)}, a directory, a hub id (owner/name), or a URL",
     )
 
 
 def _no_directory(name: str) -> ModelNotFound:
+    if file := _is_there(name, Path.is_file):
+        return ModelNotFound(f"{name} is a file", f"Name its directory, {file.absolute().parent}")
     return ModelNotFound(
-        f"There is no directory {name}", "Name the directory that holds config.json"
+        f"There is no directory {shown(name)}", "Name the directory that holds config.json"
     )
 
 
-def _existing_directory(name: str) -> Path | None:
+def _is_there(name: str, kind: Callable[[Path], bool]) -> Path | None:
     try:
-        directory = Path(name).expanduser()
-        return directory if name and directory.is_dir() else None
-    except (OSError, RuntimeError):  # a name too long, or ~someone who is not here
+        path = Path(name).expanduser()
+        return path if name and kind(path) else None
+    except (OSError, RuntimeError, ValueError):  # too long, ~someone who is not here, a NUL
         return None
 
 
@@ -217,5 +245,8 @@ def missing_file(name: str, filename: str) -> ConfigError | FileMissing:
         )
     todo = "Name a directory that holds a checkpoint as it was published"
     if filename.endswith(".safetensors"):
-        todo += ": only safetensors are read, and nothing is unpickled"
+        todo += (
+            ": only safetensors are read, and nothing is unpickled, which could run any code; "
+            "https://huggingface.co/spaces/safetensors/convert makes them of a .bin"
+        )
     return error(f"{name} has no {filename}", todo)

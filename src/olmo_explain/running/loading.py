@@ -39,6 +39,7 @@ from olmo_explain.checkpoint import (
 from olmo_explain.errors import CheckpointError, ConfigError, UsageError
 from olmo_explain.running.rope_guard import measure_rope
 from olmo_explain.waiting import is_seen, progress
+from olmo_explain.words import is_utf8
 
 DTYPES = {name: getattr(torch, name) for name in BYTES_PER_PARAMETER}
 
@@ -132,7 +133,13 @@ def _pretrained(source: Source) -> tuple[str, dict[str, Any]] | None:
     if isinstance(source, HubSource):
         return source.repository, {"revision": source.commit}
     if isinstance(source, LocalSource) and any(source.directory.glob("*.safetensors*")):
-        return str(source.directory), {"local_files_only": True}
+        where = str(source.directory)
+        if not is_utf8(where):
+            raise UsageError(
+                f"{source.name} is not named in UTF-8, so safetensors cannot open what is in it",
+                "Rename it, or link to it",
+            )
+        return where, {"local_files_only": True}
     return None
 
 

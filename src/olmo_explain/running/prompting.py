@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from olmo_explain.errors import OutOfRange, UsageError
+from olmo_explain.words import is_utf8
 
 if TYPE_CHECKING:  # a command that only describes its options does not wait for torch
     from jaxtyping import Int
@@ -63,6 +64,8 @@ def prompt_ids(
                 "This model comes without a tokenizer, so a text cannot be read",
                 "Give token ids in its place, as 5,6,7",
             )
+        if not is_utf8(prompt):
+            raise UsageError("The text is not UTF-8", "Write it so, or give token ids, as 5,6,7")
         prompt = tokenizer(prompt)["input_ids"]
     if prompt is None:
         positions = min(default.length, longest) if length is None else length

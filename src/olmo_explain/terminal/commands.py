@@ -7,6 +7,7 @@ Each command imports what it needs when it runs, so that `config` does not wait 
 """
 
 import errno
+import logging
 import sys
 import warnings
 from dataclasses import asdict
@@ -19,6 +20,7 @@ import typer
 from olmo_explain.checkpoint import read_config, resolve
 from olmo_explain.errors import ExplainError, UsageError
 from olmo_explain.parallel import leave_it_to_the_first, runner
+from olmo_explain.settings import wrong_setting
 from olmo_explain.terminal.options import (
     MOST,
     REPORT_HELP,
@@ -38,8 +40,16 @@ from olmo_explain.terminal.options import (
     parse_ids,
     parse_slice,
 )
-from olmo_explain.terminal.output import check_output, leave_pipe, show, to_json, write_whole
+from olmo_explain.terminal.output import (
+    PlainRecord,
+    check_output,
+    leave_pipe,
+    show,
+    to_json,
+    write_whole,
+)
 from olmo_explain.waiting import progress
+from olmo_explain.words import printable, without_keys
 
 app = typer.Typer(
     help="How a PyTorch transformer reads its weights, on OLMo 3.",
@@ -54,6 +64,7 @@ IMPORTING = "Loading PyTorch and transformers"
 def main() -> None:
     """The console script: runs a command, and turns bad input into one line and exit code 2."""
     warnings.showwarning = _warn  # type: ignore[assignment]  # it takes whatever it is given
+    logging.setLogRecordFactory(PlainRecord)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal may know neither × nor │
@@ -74,6 +85,8 @@ def main() -> None:
         # Typer's own usage errors come from its copy of click, whose name is private.
         format_message = getattr(error, "format_message", None)
         if format_message is None:
+            if wrong := wrong_setting(error):
+                _fail(str(wrong))
             raise
         leave_it_to_the_first()
         said = format_message().rstrip(".")  # empty where help was shown instead
@@ -328,9 +341,13 @@ def doctor(
 
 
 def _warn(message: Warning | str, *_: Any) -> None:
-    print(f"olmo-explain: {message}", file=sys.stderr)
+    _say(str(message))
 
 
 def _fail(line: str) -> None:
-    print(f"olmo-explain: {' '.join(line.split())}", file=sys.stderr)
+    _say(" ".join(line.split()))
     sys.exit(2)
+
+
+def _say(text: str) -> None:
+    print("olmo-explain:", printable(without_keys(text), keep="\n"), file=sys.stderr)

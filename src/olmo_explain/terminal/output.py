@@ -1,8 +1,10 @@
 """What a command hands on: to a terminal, as JSON, and files that are whole or not there at all."""
 
 import json
+import logging
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,6 +16,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from olmo_explain.errors import UsageError
+from olmo_explain.words import UNSEEN, printable, without_keys
 
 OK, PROBLEM = Text("ok", "bold green"), Text("problem", "bold red")
 
@@ -48,8 +51,12 @@ def grid(title: str, *columns: str, right: Iterable[str] = (), fold: Iterable[st
 
 
 def to_json(result: dict[str, Any]) -> str:
-    """One line, which holds neither NaN nor infinity: JSON has none, and null stands for them."""
-    return json.dumps(_without_nan(result), ensure_ascii=False, allow_nan=False)
+    """One line, which holds neither NaN nor infinity: JSON has none, and null stands for them.
+
+    What steers a terminal is escaped as JSON does it: the text stays the same.
+    """
+    line = json.dumps(_without_nan(result), ensure_ascii=False, allow_nan=False)
+    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 def _without_nan(value: Any) -> Any:
@@ -63,13 +70,25 @@ def _without_nan(value: Any) -> Any:
 
 
 class _Console(Console):
-    """Takes text as it is: a name may hold brackets, which rich would read as markup."""
+    """Takes text as it is: a name may hold brackets, which rich would read as markup, and more."""
 
     def __init__(self) -> None:
-        super().__init__(markup=False)
+        super().__init__(markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Every text that is printed, and that of every cell, comes this way."""
+        return super().render_str(printable(text, keep="\n"), **options)
 
     def on_broken_pipe(self) -> None:
         leave_pipe()
+
+
+class PlainRecord(logging.LogRecord):
+    """What a library logs, such as names in a checkpoint, or an address that it asks in vain."""
+
+    def getMessage(self) -> str:  # noqa: N802
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", super().getMessage())  # bold, also where nobody looks
+        return without_keys(printable(plain, keep="\n\t"))
 
 
 def leave_pipe() -> NoReturn:
