@@ -42,7 +42,9 @@ Dtype = Annotated[
 Output = Annotated[
     Path | None,
     typer.Option(
-        metavar="PATH", help="Write the whole report to a file that ends in .md or .json."
+        metavar="PATH",
+        help="Write the whole report to a file that ends in .md or .json.",
+        readable=False,  # it is only written
     ),
 ]
 
