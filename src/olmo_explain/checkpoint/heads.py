@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from olmo_explain.checkpoint.config import OlmoConfig, read_config
-from olmo_explain.checkpoint.norms import frobenius, squares_of_columns, squares_of_rows
+from olmo_explain.checkpoint.norms import frobenius, norms_of_columns, norms_of_rows
 from olmo_explain.checkpoint.safetensors import Checkpoint, StoredTensor
 from olmo_explain.checkpoint.source import ModelLike
 from olmo_explain.waiting import progress
@@ -119,6 +119,7 @@ def read_head(model: ModelLike | Checkpoint, layer: int, head: int) -> Head:
         projection: frobenius(checkpoint.read_bits(tensor.name, **part.chosen()), tensor.dtype)
         for (projection, part), tensor in zip(slices.items(), tensors, strict=True)
     }
+    checkpoint.check_unchanged()
     kv_head = head // config.queries_per_kv_head
     return Head(layer, head, config.layer_types[layer], kv_head, slices, norms)
 
@@ -143,9 +144,9 @@ def head_norms(model: ModelLike | Checkpoint) -> dict[str, Float[np.ndarray, "la
     tensors = checkpoint.check_shapes(config, jobs)
 
     def norms_of(tensor: StoredTensor) -> Float64[np.ndarray, " head"]:
-        squares = squares_of_columns if jobs[tensor.name] == "o_proj" else squares_of_rows
+        of_heads = norms_of_columns if jobs[tensor.name] == "o_proj" else norms_of_rows
         with checkpoint.borrow(tensor.name) as bits:
-            return np.sqrt(squares(bits, tensor.dtype, config.head_dim))
+            return of_heads(bits, tensor.dtype, config.head_dim)
 
     norms: dict[str, list] = {name: [] for name in PROJECTIONS}
     with (

@@ -72,9 +72,10 @@ class Place:
 class Checkpoint:
     """The safetensors files of a MODEL: one `model.safetensors`, or shards and their index.
 
-    Local files are memory-mapped; over HTTP and from the hub only the header and the ranges that
-    hold the wanted numbers are asked for. A shard's header is read when it is first needed, and
-    checked whole: a damaged file is a CheckpointError that names it.
+    Local files are memory-mapped, and have to stay as they are while they are read; over HTTP and
+    from the hub only the header and the ranges that hold the wanted numbers are asked for. The
+    header of a shard is read when it is first needed, and checked whole: a damaged file is a
+    CheckpointError that names it.
     """
 
     def __init__(self, model: ModelLike):
@@ -170,7 +171,8 @@ class Checkpoint:
     def read_bits(self, name: str, rows: slice | None = None, cols: slice | None = None) -> Bits:
         """The bits as they are stored: uint16 for BF16 and F16, uint32 for F32, uint64 for F64.
 
-        Of whole rows of a local file this is a read-only view of the mapped file, not a copy.
+        Of a MiB or more of a local file's whole rows this is a read-only view of the mapped file,
+        not a copy: `check_unchanged` tells whether it is still what was stored.
         """
         place = self.locate(name, rows, cols)
         parts = self._shard(place.tensor.shard).file.read_ranges(place.byte_ranges)
@@ -193,6 +195,12 @@ class Checkpoint:
             yield self.read_bits(name)
         finally:
             self.release(name)
+        self.check_unchanged()
+
+    def check_unchanged(self) -> None:
+        """CheckpointError where a local file was written to or cut off since it was opened."""
+        for shard in self._shards.values():
+            shard.file.check_unchanged()
 
     def expect(self, name: str) -> None:
         """Prefetches a tensor of a local file: the disk is read while we go on."""

@@ -161,6 +161,8 @@ def verify(
             comparison = _Comparison(model, weights, config, ids, attention_mask, parts, advance)
             with torch.no_grad(), capture(model, comparison.receive):
                 model(ids, attention_mask=attention_mask, use_cache=False)
+    if isinstance(weights, Checkpoint):
+        weights.check_unchanged()
     return Verification(
         dtype=str(model.dtype).removeprefix("torch."),
         device=model.device.type,

@@ -199,6 +199,7 @@ def weights(
     place = checkpoint.locate(tensor, **chosen)
     bits = checkpoint.read_bits(tensor, **chosen)
     norm = frobenius(bits, place.tensor.dtype)
+    checkpoint.check_unchanged()
     read = {"bytes_fetched": checkpoint.bytes_fetched, "header_bytes": checkpoint.header_bytes}
     show(
         as_json,
