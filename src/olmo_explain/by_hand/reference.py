@@ -20,7 +20,7 @@ from olmo_explain.by_hand.rope import cos_sin, rotate
 from olmo_explain.by_hand.weights import Weights
 from olmo_explain.checkpoint import Checkpoint, LayerType, OlmoConfig, config_of
 from olmo_explain.errors import UsageError
-from olmo_explain.ids import as_ids, as_mask
+from olmo_explain.ids import as_ids, as_mask, check_room
 
 STEPS = {
     "resid_pre": 1, "q_proj": 1, "k_proj": 2, "v_proj": 3, "v": 3, "q_norm": 4, "k_norm": 4,
@@ -304,6 +304,7 @@ def run_by_hand(
     attention_mask = as_mask(attention_mask, ids)
     dtype = dtype or Weights(model)["model.norm.weight"].dtype
     weights = Weights(model, dtype, ids.device)
+    check_room(ids, config.num_attention_heads, dtype.itemsize, times=config.num_hidden_layers)
     values = walk(weights, config, ids, attention_mask)
     return Activations({(value.layer, value.name): value.tensor for value in values})
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # only annotations need these, and jaxtyping takes as long as
 BITS = {"BF16": "<u2", "F16": "<u2", "F32": "<u4", "F64": "<u8"}
 """The dtypes that are read, and the unsigned integers that hold their bits."""
 
+MOST_RANGES = 2**20  # four times the rows of the largest vocabulary
 SINGLE_FILE = "model.safetensors"
 
 
@@ -148,7 +149,8 @@ class Checkpoint:
     def locate(self, name: str, rows: slice | None = None, cols: slice | None = None) -> Place:
         """The byte ranges of some rows (first axis) and columns (second axis); all if not given.
 
-        Whole rows are one range, columns one range a row. OutOfRange when there are no such.
+        Whole rows are one range, columns one range a row. OutOfRange when there are no such, or
+        more than a million ranges.
 
         >>> Checkpoint("allenai/Olmo-3-7B-Instruct").locate(
         ...     "model.layers.17.self_attn.q_proj.weight", rows=slice(3456, 3584)
@@ -164,9 +166,8 @@ class Checkpoint:
         row_range = _bounds("row", rows, tensor, axis=0)
         col_range = _bounds("column", cols, tensor, axis=1)
         shape = [stop - start for start, stop in (row_range, col_range)][: len(tensor.shape)]
-        return Place(
-            tensor, (*shape, *tensor.shape[2:]), _byte_ranges(tensor, row_range, col_range)
-        )
+        ranges = _byte_ranges(tensor, row_range, col_range)
+        return Place(tensor, (*shape, *tensor.shape[2:]), ranges)
 
     def read_bits(self, name: str, rows: slice | None = None, cols: slice | None = None) -> Bits:
         """The bits as they are stored: uint16 for BF16 and F16, uint32 for F32, uint64 for F64.
@@ -278,6 +279,11 @@ def _byte_ranges(
     start, end = (tensor.start + row * row_bytes for row in rows)
     if cols == (0, col_count):
         return [(start, end)]
+    if (count := rows[1] - rows[0]) > MOST_RANGES:
+        raise OutOfRange(
+            f"These columns of {tensor.name} lie in {count:,} ranges of bytes, one for each row",
+            f"Choose up to {MOST_RANGES:,} rows",
+        )
     left, right = (col * col_bytes for col in cols)
     return [(row + left, row + right) for row in range(start, end, row_bytes)]
 

@@ -30,7 +30,7 @@ from olmo_explain.by_hand import (
 )
 from olmo_explain.checkpoint import Checkpoint, OlmoConfig, config_of
 from olmo_explain.errors import UsageError
-from olmo_explain.ids import as_ids, as_mask
+from olmo_explain.ids import as_ids, as_mask, check_room
 from olmo_explain.proof.diagnosis import diagnose
 from olmo_explain.running import ONLY_EAGER, RopeMeasurement, capture, hooked, measure_rope
 from olmo_explain.waiting import Advance, progress
@@ -153,6 +153,7 @@ def verify(
             f"{type(model).__name__} is a part of a language model", "Give the whole, with lm_head"
         )
     ids = as_ids(ids, config.vocab_size, model.device)
+    check_room(ids, config.num_attention_heads, model.dtype.itemsize, times=2)
     attention_mask = as_mask(attention_mask, ids)
     weights = model.state_dict() if weights is None else weights
     with hooked():

@@ -64,7 +64,7 @@ def load(
     if attention not in (known := ("eager", *ALL_ATTENTION_FUNCTIONS.valid_keys())):
         raise UsageError(f"Unknown attention {attention!r}", f"Choose {', '.join(known[:3])}, …")
     config = read_config(source)
-    dtype = _dtype(dtype or config.dtype)
+    dtype = _dtype(config.dtype if dtype is None else dtype)
     pretrained = _pretrained(source)
     if pretrained is None:
         if distributed is not None:

@@ -45,12 +45,12 @@ def prompt_ids(
 
     A length stands for the tokens 0, 1, 2, …; which ones does not matter on the meta device.
     Raises UsageError for a text where there is no tokenizer, OutOfRange for an unknown id and for
-    more positions than the model is made for.
+    more positions than the model is made for, or than there is memory for.
 
     >>> prompt_ids(*load("tiny"), "Hello world").shape
     torch.Size([1, 4])
     """
-    from olmo_explain.ids import as_ids
+    from olmo_explain.ids import as_ids, check_room
 
     longest = model.config.max_position_embeddings
     if prompt is None and length is None and tokenizer is not None:
@@ -68,6 +68,7 @@ def prompt_ids(
         prompt = [number % model.config.vocab_size for number in range(positions)]
     ids = as_ids(prompt, model.config.vocab_size, model.device)
     _check_length(ids.shape[1], longest)
+    check_room(ids, model.config.num_attention_heads, model.dtype.itemsize)
     return ids
 
 

@@ -19,21 +19,25 @@ from olmo_explain.checkpoint import read_config, resolve
 from olmo_explain.errors import ExplainError, UsageError
 from olmo_explain.parallel import leave_it_to_the_first, runner
 from olmo_explain.terminal.options import (
-    MOST,
     REPORT_HELP,
+    Batch,
     Cols,
     Dtype,
     Every,
+    HeadNumber,
     Ids,
     Json,
+    Layer,
     Model,
     Output,
+    Positions,
     Prompt,
     PromptLength,
     Rows,
     Tp,
     VerifyPrompt,
     at_most_one,
+    check_readable,
     parse_ids,
     parse_slice,
 )
@@ -125,6 +129,7 @@ def trace(
             from olmo_explain.terminal.trace import print_operators, print_trace
 
         loaded, tokenizer = run.load(source)
+        check_readable(prompt, tokenizer, instead="--ids 5,6,7 or --prompt-length 3")
         inputs = prompt_ids(loaded, tokenizer, chosen or prompt, length=prompt_length)
         with progress("Running the model"):
             ran = run.trace(loaded, inputs, source, ops=ops)
@@ -143,8 +148,8 @@ def trace(
 @app.command()
 def flops(
     model: Model,
-    seq: Annotated[int, typer.Option(min=1, max=MOST, help="Positions.")] = 64,
-    batch: Annotated[int, typer.Option(min=1, max=MOST, help="Sequences.")] = 1,
+    seq: Positions = 64,
+    batch: Batch = 1,
     decode: Annotated[
         bool, typer.Option("--decode", help="One new position; the others are in the KV cache.")
     ] = False,
@@ -211,8 +216,8 @@ def weights(
 @app.command()
 def head(
     model: Model,
-    layer: Annotated[int | None, typer.Option(help="The layer's number, from 0.")] = None,
-    head: Annotated[int | None, typer.Option(help="The head's number, from 0.")] = None,
+    layer: Layer = None,
+    head: HeadNumber = None,
     every: Annotated[bool, typer.Option("--all", help="The norms of every head.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -268,6 +273,7 @@ def verify(
             from olmo_explain.terminal.verification import print_verification
 
         loaded, tokenizer = run.load(source, dtype)
+        check_readable(prompt, tokenizer, instead="--ids 5,6,7")
         inputs = prompt_ids(loaded, tokenizer, chosen or prompt, default=SONNET)
         checked = run.verify(loaded, inputs, stored, config)
         show(
