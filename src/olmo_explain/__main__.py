@@ -45,11 +45,11 @@ def main() -> None:
 
         run()
     except BaseException:
-        if is_heard:  # all is said: while Python puts its things away, the system's own end will do
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
         # An import that is interrupted may end in another error than it should.
         if was_interrupted:
             _leave()
+        if is_heard:  # all is said: while Python puts its things away, the system's own end will do
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         raise
 
 
