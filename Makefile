@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint lab offline matrix bench bench-peers clean
+.PHONY: help book test fuzz lint lab offline matrix bench bench-peers clean
 
 help:
 	@echo "make book    build the book, executing every notebook"
 	@echo "make test    run every test"
+	@echo "make fuzz    look for what breaks it: random configs, files, servers, interrupts"
 	@echo "make lint    style, types and spelling"
 	@echo "make lab     open the notebooks in JupyterLab"
 	@echo "make offline one zip for a room without a network: book, notebooks, packages"
@@ -33,6 +34,10 @@ book: $(READY)
 # Two workers: one builds the book and opens its pages while the other runs the rest.
 test: $(READY)
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
+
+# make fuzz SECONDS=600 SEED=7; what it finds is seen again with ONLY=configs CASE=1234
+fuzz: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/fuzz.py $(SECONDS:%=--seconds %) $(SEED:%=--seed %) $(ONLY:%=--only %) $(CASE:%=--case %)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -27,9 +27,9 @@ def framed(header: bytes) -> bytes:
     return len(padded).to_bytes(8, "little") + padded
 
 
-def write_sparse_7b(directory: Path, layers: int = 32) -> Path:
+def write_sparse_7b(directory: Path, layers: int = 32, **changes) -> Path:
     """A checkpoint shaped as OLMo 3 7B, in three shards, all zeros: 14.6 GB that take no room."""
-    fields = json.loads(preset("olmo3-7b").read("config.json"))
+    fields = json.loads(preset("olmo3-7b").read("config.json")) | changes
     fields |= {"num_hidden_layers": layers, "layer_types": fields["layer_types"][:layers]}
     config = OlmoConfig.from_dict(fields)
     shapes = [(name, part.shape) for part in config.components for name in part.names()]

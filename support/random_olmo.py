@@ -6,12 +6,16 @@ from typing import Any
 import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch._C import _len_torch_dispatch_stack, _len_torch_function_stack
+from torch.nn.modules import module as every_module
 from transformers import (
     AttentionInterface,
     AttentionMaskInterface,
     AutoConfig,
     AutoModelForCausalLM,
 )
+
+from olmo_explain.undo import LOCK
 
 torch.set_num_threads(1)  # matrices this small only wait for a second thread
 
@@ -154,13 +158,20 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 def traces_left(model: nn.Module) -> dict[str, object]:
-    """Everything that a capture could leave behind, in the model and in transformers."""
+    """All that could be left behind: in the model, in torch and in transformers."""
+    every = vars(every_module)
     return {
-        "hooks": sum(
-            len(hooks)
+        "hooks": [
+            (module, name, list(hooks))
             for module in model.modules()
-            for hooks in (module._forward_hooks, module._forward_pre_hooks)
-        ),
+            for name, hooks in vars(module).items()
+            if "_hooks" in name and hooks
+        ],
+        "hooks of all": {name: list(hooks) for name, hooks in every.items() if "_hooks" in name},
+        "modes": (_len_torch_dispatch_stack(), _len_torch_function_stack()),
+        "gradients": torch.is_grad_enabled(),
+        "autocast": (torch.autocast.__init__, torch.is_autocast_enabled),
+        "lock": LOCK.locked(),
         "attention": model.config._attn_implementation,
         "functions": sorted(AttentionInterface._global_mapping),
         "masks": sorted(AttentionMaskInterface._global_mapping),

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from threading import Timer
 from typing import Any, Literal
 
+from olmo_explain.undo import Undo
+
 PATIENCE = 1.0  # seconds before a bar appears
 
 Advance = Callable[..., None]
@@ -40,15 +42,15 @@ def progress(
     # A timer, since a bar has to appear also while one long call gives no sign of life.
     timer = Timer(PATIENCE, bar.start)
     timer.daemon = True
-    _shown.append(bar)
-    try:
-        timer.start()
-        yield lambda more, total=None: bar.update(task, advance=more, total=total)
-    finally:
-        timer.cancel()
-        timer.join()
-        bar.stop()
-        _shown.clear()
+    with Undo(lambda undo: undo.later(_shown.clear)):
+        _shown.append(bar)
+        try:
+            timer.start()
+            yield lambda more, total=None: bar.update(task, advance=more, total=total)
+        finally:
+            timer.cancel()
+            timer.join()
+            bar.stop()
 
 
 def say(doing: str) -> None:

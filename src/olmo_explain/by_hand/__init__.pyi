@@ -14,13 +14,14 @@ from .reference import (
     visible,
 )
 from .rope import cos_sin, frequencies, rotate, yarn_ramp
-from .weights import Weights, differ
+from .weights import Weights, check_has_weights, differ
 
 __all__ = [
     "STEPS",
     "Activations",
     "Positions",
     "Weights",
+    "check_has_weights",
     "check_supported",
     "cos_sin",
     "differ",

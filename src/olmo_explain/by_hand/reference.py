@@ -17,10 +17,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from olmo_explain.by_hand.rope import cos_sin, rotate
-from olmo_explain.by_hand.weights import Weights
+from olmo_explain.by_hand.weights import Weights, check_has_weights
 from olmo_explain.checkpoint import Checkpoint, LayerType, OlmoConfig, config_of
 from olmo_explain.errors import UsageError
 from olmo_explain.ids import as_ids, as_mask, check_room
+from olmo_explain.undo import no_grad
 
 STEPS = {
     "resid_pre": 1, "q_proj": 1, "k_proj": 2, "v_proj": 3, "v": 3, "q_norm": 4, "k_norm": 4,
@@ -274,7 +275,6 @@ class Activations(dict[tuple[int | None, str], Tensor]):
         raise KeyError(key)
 
 
-@torch.no_grad()
 def run_by_hand(
     model: nn.Module | Mapping[str, Tensor] | Checkpoint,
     ids: Int[Tensor, "batch pos"],
@@ -288,14 +288,20 @@ def run_by_hand(
     `model`: an OLMo of transformers, of which only weights and config are used; or a Checkpoint, or
     a mapping from its names to tensors, with a `config` beside it. `attention_mask`: 1 for a token,
     0 for padding. `dtype`: of the computation, that of the weights when not given. The names are
-    those of `STEPS`, and embedding, final_norm and logits.
+    those of `STEPS`, and embedding, final_norm and logits. Raises UsageError for a name, and for a
+    model without weights.
 
     >>> values = run_by_hand(model, torch.tensor([[5, 6]]))
     >>> values[3, "pattern"].shape, values["logits"].shape
     (torch.Size([1, 4, 2, 2]), torch.Size([1, 2, 2048]))
     """
     if isinstance(model, nn.Module):
+        model = getattr(model, "_orig_mod", model)  # of a compiled one
         config, model = config or config_of(model), model.state_dict()
+    if isinstance(model, str):
+        raise UsageError(f"{model!r} is a name", "Give the model: load(…)[0]")
+    if isinstance(model, Mapping):
+        check_has_weights(model.values())
     if config is None:
         raise UsageError(
             "Weights alone say nothing of windows or RoPE", "Give config=read_config(…) with them"
@@ -305,8 +311,9 @@ def run_by_hand(
     dtype = dtype or Weights(model)["model.norm.weight"].dtype
     weights = Weights(model, dtype, ids.device)
     check_room(ids, config.num_attention_heads, dtype.itemsize, times=config.num_hidden_layers)
-    values = walk(weights, config, ids, attention_mask)
-    return Activations({(value.layer, value.name): value.tensor for value in values})
+    with no_grad():
+        values = walk(weights, config, ids, attention_mask)
+        return Activations({(value.layer, value.name): value.tensor for value in values})
 
 
 def lm_head(config: OlmoConfig) -> str:

@@ -1,13 +1,14 @@
 """Weights as tensors, by their names in the checkpoint, from wherever they are."""
 
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
 from olmo_explain.checkpoint import Checkpoint
+from olmo_explain.errors import UsageError
 
 STORED = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32, "F64": torch.float64}
 """The dtypes of safetensors, and torch's."""
@@ -25,6 +26,15 @@ def differ(one: Tensor, other: Tensor) -> Bool[Tensor, "..."]:
         return one != other
     bits = _BITS[one.itemsize]
     return one.view(bits) != other.view(bits)
+
+
+def check_has_weights(tensors: Iterable[Tensor]) -> None:
+    """UsageError where some are on the meta device: they have shapes and no numbers."""
+    if any(tensor.is_meta for tensor in tensors):
+        raise UsageError(
+            "This model has shapes and no weights, so there is nothing to compute with",
+            "Choose tiny, or a directory or hub id with weights",
+        )
 
 
 class Weights(Mapping[str, Tensor]):

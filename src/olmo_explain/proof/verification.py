@@ -19,6 +19,7 @@ from olmo_explain.by_hand import (
     STEPS,
     Positions,
     Weights,
+    check_has_weights,
     check_supported,
     differ,
     embed,
@@ -32,7 +33,15 @@ from olmo_explain.checkpoint import Checkpoint, OlmoConfig, config_of
 from olmo_explain.errors import UsageError
 from olmo_explain.ids import as_ids, as_mask, check_room
 from olmo_explain.proof.diagnosis import diagnose
-from olmo_explain.running import ONLY_EAGER, RopeMeasurement, capture, hooked, measure_rope
+from olmo_explain.running import (
+    ONLY_EAGER,
+    RopeMeasurement,
+    attention_of,
+    capture,
+    check_hookable,
+    measure_rope,
+)
+from olmo_explain.undo import no_grad
 from olmo_explain.waiting import Advance, progress
 
 
@@ -141,11 +150,8 @@ def verify(
     cause of a difference is for their caller to find.
     Raises UsageError for a model on the meta device, which computes nothing.
     """
-    if any(parameter.is_meta for parameter in model.parameters()):
-        raise UsageError(
-            "This model has shapes and no weights, so there is nothing to compare",
-            "Choose tiny, or a directory or hub id with weights",
-        )
+    check_hookable(model)
+    check_has_weights(model.parameters())
     config = config or config_of(model)
     check_supported(config)
     if not hasattr(model, "lm_head"):
@@ -156,12 +162,11 @@ def verify(
     check_room(ids, config.num_attention_heads, model.dtype.itemsize, times=2)
     attention_mask = as_mask(attention_mask, ids)
     weights = model.state_dict() if weights is None else weights
-    with hooked():
-        rope, attention = measure_rope(model, config), model.config._attn_implementation
-        with progress("Checking the layers", config.num_hidden_layers) as advance:
-            comparison = _Comparison(model, weights, config, ids, attention_mask, parts, advance)
-            with torch.no_grad(), capture(model, comparison.receive):
-                model(ids, attention_mask=attention_mask, use_cache=False)
+    rope, attention = measure_rope(model, config), attention_of(model)
+    with progress("Checking the layers", config.num_hidden_layers) as advance:
+        comparison = _Comparison(model, weights, config, ids, attention_mask, parts, advance)
+        with no_grad(), capture(model, comparison.receive):
+            model(ids, attention_mask=attention_mask, use_cache=False)
     if isinstance(weights, Checkpoint):
         weights.check_unchanged()
     return Verification(
@@ -204,7 +209,7 @@ class _Comparison:
         self.model, self.config, self.parts = model, config, parts
         self.ids, self.attention_mask = ids, attention_mask
         self.weights = Weights(weights, model.dtype, model.device)
-        self.eager = model.config._attn_implementation == "eager"
+        self.eager = attention_of(model) == "eager"
         self.exact = self.eager and model.device.type == "cpu" and parts is None
         self.results: list[StepResult] = []
         self.cause: str | None = None

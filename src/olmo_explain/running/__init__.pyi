@@ -1,6 +1,6 @@
 from . import circuits
 from .ablation import ablate_head, ablate_output_slice, head_contributions
-from .capturing import ONLY_EAGER, capture
+from .capturing import ONLY_EAGER, attention_of, capture
 from .circuits import (
     attention_patterns,
     best_head,
@@ -8,7 +8,7 @@ from .circuits import (
     repeated_sequences,
     repetition_losses,
 )
-from .hooks import Hooks, hooked
+from .hooks import Hooks, check_hookable, hooked
 from .loading import load, on_meta
 from .operators import Operator
 from .order import Step, sequence
@@ -37,9 +37,11 @@ __all__ = [
     "Trace",
     "ablate_head",
     "ablate_output_slice",
+    "attention_of",
     "attention_patterns",
     "best_head",
     "capture",
+    "check_hookable",
     "circuits",
     "head_contributions",
     "hooked",

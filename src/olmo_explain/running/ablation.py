@@ -4,45 +4,44 @@ A head's output exists in one place only: the input of `o_proj`, where the heads
 `o_proj` mixes them; a slice of its *output* holds a little of every head, and is no head at all.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from olmo_explain.by_hand import Activations
+from olmo_explain.by_hand import Activations, check_has_weights
 from olmo_explain.checkpoint import config_of
 from olmo_explain.ids import as_ids, as_mask, check_room
 from olmo_explain.running.capturing import capture
-from olmo_explain.running.hooks import hooked
+from olmo_explain.running.hooks import Hooks, check_hookable
+from olmo_explain.undo import no_grad
 
 
-@contextmanager
-def ablate_head(model: PreTrainedModel, layer: int, head: int) -> Iterator[None]:
-    """While it lasts, the head writes zeros. Raises OutOfRange for a head that there is not.
+def ablate_head(model: PreTrainedModel, layer: int, head: int) -> AbstractContextManager[None]:
+    """While it lasts, the head writes zeros. Several may be ablated at once, and end in any order.
+
+    Raises OutOfRange for a head that the model does not have.
 
     >>> with ablate_head(model, layer=7, head=1):
     ...     logits = model(ids).logits
     """
     o_proj, zero = _o_proj(model, layer), _zeroing(model, head)
-    with hooked() as hooks:
-        hooks.change_input(o_proj, zero)  # (B, T, H·Dh)
-        yield
+    return Hooks(lambda hooks: hooks.change_input(o_proj, zero))  # (B, T, H·Dh)
 
 
-@contextmanager
-def ablate_output_slice(model: PreTrainedModel, layer: int, head: int) -> Iterator[None]:
+def ablate_output_slice(
+    model: PreTrainedModel, layer: int, head: int
+) -> AbstractContextManager[None]:
     """A mistake to learn from: zeroes the head's columns of o_proj's *output*.
 
     Those are numbers h·Dh to (h + 1)·Dh of the residual stream's update, to which every head
     contributes. Nothing complains, and the logits change, as if a head had been ablated.
     """
     o_proj, zero = _o_proj(model, layer), _zeroing(model, head)
-    with hooked() as hooks:
-        hooks.change_output(o_proj, zero)  # (B, T, D)
-        yield
+    return Hooks(lambda hooks: hooks.change_output(o_proj, zero))  # (B, T, D)
 
 
 def head_contributions(
@@ -60,7 +59,9 @@ def head_contributions(
     >>> head_contributions(model, torch.tensor([[5, 6]]), layer=7).shape
     torch.Size([1, 2, 4, 128])
     """
+    check_hookable(model)
     config_of(model).check_layer(layer)
+    check_has_weights(model.parameters())
     ids = as_ids(ids, model.config.vocab_size, model.device)
     check_room(ids, model.config.num_attention_heads, model.dtype.itemsize)
     attention_mask = as_mask(attention_mask, ids)
@@ -70,7 +71,7 @@ def head_contributions(
         if at == layer and name in ("z", "o_proj"):
             values[at, name] = value
 
-    with torch.no_grad(), capture(model, keep):
+    with no_grad(), capture(model, keep):
         model(ids, attention_mask=attention_mask, use_cache=False)
     block = model.model.layers[layer]
     return contributions(
@@ -99,6 +100,7 @@ def contributions(
 
 
 def _o_proj(model: PreTrainedModel, layer: int) -> nn.Linear:
+    check_hookable(model)
     return model.model.layers[config_of(model).check_layer(layer)].self_attn.o_proj
 
 

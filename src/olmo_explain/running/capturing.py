@@ -7,21 +7,27 @@ model's results stay what they were.
 """
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from itertools import count
+from threading import get_ident
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from olmo_explain.by_hand import Activations
-from olmo_explain.running.hooks import Hooks, hooked
+from olmo_explain.running.hooks import Hooks, check_hookable
+from olmo_explain.undo import Undo
 
 Receive = Callable[[int | None, str, Tensor], None]
 """Called with (layer, name, value) as the model computes it; layer is None outside the layers."""
@@ -29,31 +35,44 @@ Receive = Callable[[int | None, str, Tensor], None]
 ONLY_EAGER = frozenset({"scores", "mask", "masked_scores", "pattern"})
 """What faster attention functions never form, or form in ways of their own."""
 
+OURS = "olmo_explain_"
 _captures = count()
 
 
-@contextmanager
-def capture(model: PreTrainedModel, receive: Receive | None = None) -> Iterator[Activations]:
+def capture(
+    model: PreTrainedModel, receive: Receive | None = None
+) -> AbstractContextManager[Activations]:
     """While it lasts, every forward pass of `model` leaves its values in what this gives.
 
     With `receive`, values go there as they come instead, and nothing is kept. Scores, mask and
     pattern exist only in a model that was loaded with eager attention. On exit the model is as it
-    was, also after an exception or a keyboard interrupt. Another thread's capture waits for the end
-    of this one, and what another thread computes meanwhile is not received.
+    was, also after an exception or an interrupt at any moment. Captures may overlap, and end in any
+    order. What another thread computes meanwhile is not received. Raises UsageError for a compiled
+    model, and for a name where a loaded model is meant.
 
     >>> with capture(model) as values, torch.no_grad():
     ...     _ = model(torch.tensor([[5, 6]]))
     >>> values[3, "pattern"].shape
     torch.Size([1, 4, 2, 2])
     """
-    values = Activations()
+    check_hookable(model)
 
-    def keep(layer: int | None, name: str, value: Tensor) -> None:
-        values[layer, name] = value
+    def begin(hooks: Hooks) -> Activations:
+        values = Activations()
 
-    with hooked() as hooks:
+        def keep(layer: int | None, name: str, value: Tensor) -> None:
+            values[layer, name] = value
+
         _attach(model, receive or keep, hooks)
-        yield values
+        return values
+
+    return Hooks(begin)
+
+
+def attention_of(model: PreTrainedModel) -> str:
+    """transformers' name of the attention function, also while a capture watches it at work."""
+    name = model.config._attn_implementation
+    return name.split(":", 1)[1] if name.startswith(OURS) else name
 
 
 def _attach(model: PreTrainedModel, receive: Receive, hooks: Hooks) -> None:
@@ -63,7 +82,10 @@ def _attach(model: PreTrainedModel, receive: Receive, hooks: Hooks) -> None:
         _attach_layer(block, layer, receive, hooks)
     _output(base.norm, lambda out: receive(None, "final_norm", out), hooks)
     _output(model.lm_head, lambda out: receive(None, "logits", out), hooks)
-    _attach_attention(model, receive, hooks)
+    receivers = hooks.hold(
+        (OURS, id(model.config)), lambda undo: _watch_attention(model.config, undo)
+    )
+    hooks.put(receivers, object(), (get_ident(), receive))
 
 
 def _attach_layer(block: Any, layer: int, receive: Receive, hooks: Hooks) -> None:
@@ -117,35 +139,40 @@ def _output(module: nn.Module, receive: Callable[[Tensor], None], hooks: Hooks) 
 # -- inside the attention function ----------------------------------------------------------------
 
 
-def _attach_attention(model: PreTrainedModel, receive: Receive, hooks: Hooks) -> None:
-    config = model.config
+def _watch_attention(config: PretrainedConfig, undo: Undo) -> dict[Any, tuple[int, Receive]]:
+    """Our attention function in the place of the config's own, for all that capture at the time.
+
+    They put their receivers, each for its thread, into the dict that this returns.
+    """
     theirs = config._attn_implementation
-    ours = f"olmo_explain_{next(_captures)}"
+    ours = f"{OURS}{next(_captures)}:{theirs}"
+    receivers: dict[Any, tuple[int, Receive]] = {}
 
     def attend(
         module: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, **kwargs: Any
     ) -> tuple[Tensor, Tensor | None]:
-        compute = attention_function(module, theirs)
-        if not hooks.are_ours:
+        compute, here = attention_function(module, theirs), get_ident()
+        receive = [receive for thread, receive in tuple(receivers.values()) if thread == here]
+        if not receive:
             return compute(module, q, k, v, mask, **kwargs)
-        layer = module.layer_idx
-        for name, value in (("q", q), ("k", k), ("v", v)):
-            receive(layer, name, value)
-        with _ScoresWatch() as seen:
-            output, pattern = compute(module, q, k, v, mask, **kwargs)
+        values: dict[str, Any] = {"q": q, "k": k, "v": v}
+        watched = _Watched.of(q) if theirs == "eager" else q
+        output, pattern = compute(module, watched, k, v, mask, **kwargs)
         if pattern is not None:  # only eager attention forms one
-            for name, value in {**seen.values, "mask": mask, "pattern": pattern}.items():
-                receive(layer, name, value)
-        return output, pattern
+            values |= getattr(watched, "seen", {}) | {"mask": mask, "pattern": plain(pattern)}
+        for name, value in values.items():
+            for hand_over in receive:
+                hand_over(module.layer_idx, name, value)
+        return plain(output), None if pattern is None else plain(pattern)
 
     # transformers has a public way to add a function, and none to take it away again.
-    AttentionInterface.register(ours, attend)
-    hooks.on_exit(AttentionInterface._global_mapping.pop, ours, None)
+    undo.put(AttentionInterface._global_mapping, ours, attend)
     if theirs in ALL_MASK_ATTENTION_FUNCTIONS:
-        AttentionMaskInterface.register(ours, ALL_MASK_ATTENTION_FUNCTIONS[theirs])
-        hooks.on_exit(AttentionMaskInterface._global_mapping.pop, ours, None)
-    hooks.on_exit(setattr, config, "_attn_implementation", theirs)
-    config._attn_implementation = ours
+        masks = ALL_MASK_ATTENTION_FUNCTIONS[theirs]
+        undo.put(AttentionMaskInterface._global_mapping, ours, masks)
+    # The public property is written in Python, which an interrupt can stop.
+    undo.put(config.__dict__, "_attn_implementation_internal", ours)
+    return receivers
 
 
 def attention_function(module: nn.Module, implementation: str) -> Callable:
@@ -154,19 +181,36 @@ def attention_function(module: nn.Module, implementation: str) -> Callable:
     return ALL_ATTENTION_FUNCTIONS.get(implementation, eager)
 
 
-class _ScoresWatch(TorchFunctionMode):
-    """Sees every call of torch: the scores are the first product, and what softmax is given."""
+class _Watched(Tensor):
+    """Queries that note what is computed from them: the scores, and what softmax is given.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.values: dict[str, Tensor] = {}
+    A mode of torch would see that too, and more; but a mode that an interrupt leaves on stays on.
+    """
 
+    seen: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, q: Tensor) -> "_Watched":
+        watched = q.as_subclass(cls)
+        watched.seen = {}
+        return watched
+
+    @classmethod
     def __torch_function__(
-        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+        cls, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
+        seen = next(arg.seen for arg in args if isinstance(arg, cls))
         if func is torch.nn.functional.softmax:
-            self.values["masked_scores"] = args[0]
-        result = func(*args, **(kwargs or {}))
-        if func is torch.Tensor.mul:
-            self.values.setdefault("scores", result)
+            seen["masked_scores"] = plain(args[0])
+        result = super().__torch_function__(func, types, args, kwargs)
+        if isinstance(result, cls):
+            result.seen = seen
+            if func is Tensor.mul:
+                seen.setdefault("scores", plain(result))
         return result
+
+
+def plain(value: Tensor) -> Tensor:
+    """The same numbers as an ordinary tensor."""
+    with torch._C.DisableTorchFunctionSubclass():
+        return value.as_subclass(Tensor)

@@ -23,6 +23,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from olmo_explain.errors import OutOfRange, UsageError
+from olmo_explain.running.capturing import attention_of
+from olmo_explain.undo import no_grad
 
 
 class ScoredHead(NamedTuple):
@@ -48,7 +50,6 @@ def repeated_sequences(
     return torch.randint(vocab_size, (count, period), generator=generator).repeat(1, 2)
 
 
-@torch.no_grad()
 def attention_patterns(
     model: PreTrainedModel, ids: Int[Tensor, "batch pos"]
 ) -> Float[Tensor, "layers batch heads query key"]:
@@ -57,12 +58,13 @@ def attention_patterns(
     Raises UsageError when the model was not loaded with eager attention, as the faster
     implementations never form the pattern.
     """
-    if model.config._attn_implementation != "eager":
+    if (attention := attention_of(model)) != "eager":
         raise UsageError(
-            f"{model.config._attn_implementation} attention returns no pattern",
+            f"{attention} attention returns no pattern",
             'Load the model with attention="eager", as oe.load does where nothing is said',
         )
-    return torch.stack(model(ids, output_attentions=True, use_cache=False).attentions).float()
+    with no_grad():
+        return torch.stack(model(ids, output_attentions=True, use_cache=False).attentions).float()
 
 
 def previous_token_scores(
@@ -85,14 +87,14 @@ def induction_scores(
     return _mean_attention(model, ids, first_query=period, distance=period - 1)
 
 
-@torch.no_grad()
 def repetition_losses(model: PreTrainedModel, ids: Int[Tensor, "batch pos"], period: int) -> Losses:
     """Loss on the first `period` tokens, where chance is ln(vocab_size), and on those after.
 
     The very first token is not predicted and not counted. Raises OutOfRange as `induction_scores`.
     """
     _check_period(period, ids.shape[1])
-    logits = model(ids, use_cache=False).logits[:, :-1].float()
+    with no_grad():
+        logits = model(ids, use_cache=False).logits[:, :-1].float()
     losses = F.cross_entropy(logits.mT, ids[:, 1:], reduction="none")  # (batch, pos - 1)
     return Losses(losses[:, : period - 1].mean().item(), losses[:, period - 1 :].mean().item())
 

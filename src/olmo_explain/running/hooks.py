@@ -1,55 +1,57 @@
 """The one way in which anything is put on a model, and the one way in which it comes off again.
 
->>> with hooked() as hooks, torch.no_grad():
+>>> with hooked() as hooks, no_grad():
 ...     hooks.after(model.lm_head, lambda args, output: print(tuple(output.shape)))
 ...     _ = model(torch.tensor([[5, 6]]))
 (1, 2, 2048)
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from threading import RLock, get_ident
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from threading import get_ident
+from typing import Any, Generic, TypeVar
 
+import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torch.nn.modules import module as every_module
+from torch.utils._python_dispatch import TorchDispatchMode
 
-_LOCK = RLock()
+from olmo_explain.errors import UsageError
+from olmo_explain.undo import Undo
+
+Given = TypeVar("Given")
 
 
-class Hooks:
-    """What is on the model now; all of it comes off together, the last first.
+class Hooks(Undo[Given], Generic[Given]):
+    """What is on a model now; all of it comes off together, whatever happens meanwhile.
 
     `before` and `after` only look, and hear of their own thread alone: what another one runs
     meanwhile is not theirs. `change_input` and `change_output` change what every thread computes.
     """
 
-    def __init__(self, undo: ExitStack):
-        self._undo = undo
+    def __init__(self, begin: Callable[["Hooks"], Given]):
+        super().__init__(begin)
         self._thread = get_ident()
-
-    @property
-    def are_ours(self) -> bool:
-        """Whether what runs now runs in the thread that put them on."""
-        return get_ident() == self._thread
 
     def before(self, module: nn.Module, look: Callable[[tuple, dict[str, Any]], None]) -> None:
         """Calls `look(args, kwargs)` before each call of the module."""
+        thread = self._thread
 
         def hook(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-            if self.are_ours:
+            if get_ident() == thread:
                 look(args, kwargs)
 
-        self.add(module.register_forward_pre_hook(hook, with_kwargs=True))
+        self._insert(module._forward_pre_hooks, hook, module._forward_pre_hooks_with_kwargs)
 
     def after(self, module: nn.Module, look: Callable[[tuple, Any], None]) -> None:
         """Calls `look(args, output)` after each call of the module."""
+        thread = self._thread
 
         def hook(module: nn.Module, args: tuple, output: Any) -> None:
-            if self.are_ours:
+            if get_ident() == thread:
                 look(args, output)
 
-        self.add(module.register_forward_hook(hook))
+        self._insert(module._forward_hooks, hook)
 
     def change_input(self, module: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
         """Puts `change(x)` in the place of the module's first input."""
@@ -57,7 +59,7 @@ class Hooks:
         def hook(module: nn.Module, args: tuple) -> tuple:
             return change(args[0]), *args[1:]
 
-        self.add(module.register_forward_pre_hook(hook))
+        self._insert(module._forward_pre_hooks, hook)
 
     def change_output(self, module: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
         """Puts `change(output)` in the place of the module's output."""
@@ -65,22 +67,50 @@ class Hooks:
         def hook(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
             return change(output)
 
-        self.add(module.register_forward_hook(hook))
+        self._insert(module._forward_hooks, hook)
 
-    def add(self, handle: RemovableHandle) -> None:
-        """Takes over what any of torch's `register_…hook` gave."""
-        self._undo.callback(handle.remove)
+    def before_all(self, hook: Callable[[nn.Module, tuple], None]) -> None:
+        """Calls `hook(module, args)` before each call of any module there is, in every thread."""
+        self._insert(every_module._global_forward_pre_hooks, hook)
 
-    def on_exit(self, function: Callable[..., Any], *args: Any) -> None:
-        """Calls `function(*args)` in its turn when all comes off."""
-        self._undo.callback(function, *args)
+    def after_all(self, hook: Callable[[nn.Module, tuple, dict, Any], None]) -> None:
+        """Calls `hook(module, args, kwargs, output)` after each call of any module there is."""
+        kwargs = every_module._global_forward_hooks_with_kwargs
+        self._insert(every_module._global_forward_hooks, hook, kwargs)
+
+    def at_end_of_all(self, hook: Callable[[nn.Module, tuple, Any], None]) -> None:
+        """Calls `hook(module, args, output)` after each call, also where the module raised."""
+        always = every_module._global_forward_hooks_always_called
+        self._insert(every_module._global_forward_hooks, hook, always)
+
+    def dispatch_to(self, mode: TorchDispatchMode) -> None:
+        """Shows `mode` every operator that this thread dispatches."""
+        begin = partial(torch._C._push_on_torch_dispatch_stack, mode)
+        self.now_and_later(begin, partial(torch._C._pop_torch_dispatch_stack, None))
+
+    def _insert(self, hooks: dict[Any, Any], hook: Callable, *flags: dict[Any, bool]) -> None:
+        # As torch's `register_…hook` does it. Those return a handle, which an interrupt may lose
+        # between the hook's way in and our taking hold of it.
+        key = object()
+        for flag in flags:
+            self.put(flag, key, True)
+        self.put(hooks, key, hook)
 
 
-@contextmanager
-def hooked() -> Iterator[Hooks]:
-    """Everything that is put on by what this gives is gone when it ends, also after an exception.
+def hooked() -> Hooks[Hooks]:
+    """Everything that is put on by what this gives is gone when the `with` block ends."""
+    return Hooks(lambda hooks: hooks)
 
-    One thread at a time: another that wants to put something on a model waits for the end.
-    """
-    with _LOCK, ExitStack() as undo:
-        yield Hooks(undo)
+
+def check_hookable(model: Any) -> None:
+    """UsageError for what is no module, and for a compiled one: its code calls no new hooks."""
+    if not isinstance(model, nn.Module):
+        what = repr(model) if isinstance(model, str) else type(model).__name__
+        raise UsageError(
+            f"{what} is no loaded model", "Load it first: model, tokenizer = oe.load(…)"
+        )
+    if hasattr(model, "_orig_mod") or any(it._compiled_call_impl for it in model.modules()):
+        raise UsageError(
+            "This model is compiled, and compiled code does not call hooks",
+            "Give the model as it was before torch.compile",
+        )

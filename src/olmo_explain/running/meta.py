@@ -5,21 +5,15 @@ knows none for the meta device. What is asked for is to leave float32 alone, whi
 to change about: the CPU's autocast, asked for in its place, does the same.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
-from unittest import mock
 
 import torch
-from torch import Tensor
+
+from olmo_explain.undo import Undo
 
 
-@contextmanager
-def forward_on_meta(parameters: Iterable[Tensor]) -> Iterator[None]:
-    """Where some are on the meta device, their model may ask for autocast. Else it does nothing."""
-    if not any(parameter.is_meta for parameter in parameters):
-        yield
-        return
+def autocast_on_meta(undo: Undo) -> None:
+    """While it lasts, autocast may be asked for of the meta device."""
     begin, is_enabled = torch.autocast.__init__, torch.is_autocast_enabled
 
     def begin_known(self: torch.autocast, device_type: str, *args: Any, **kwargs: Any) -> None:
@@ -28,11 +22,10 @@ def forward_on_meta(parameters: Iterable[Tensor]) -> Iterator[None]:
     def is_enabled_known(*device_type: str) -> bool:
         return is_enabled(*map(_known, device_type))
 
-    with (
-        mock.patch.object(torch.autocast, "__init__", begin_known),
-        mock.patch.object(torch, "is_autocast_enabled", is_enabled_known),
-    ):
-        yield
+    undo.later(setattr, torch.autocast, "__init__", begin)
+    torch.autocast.__init__ = begin_known  # type: ignore[method-assign]
+    undo.later(setattr, torch, "is_autocast_enabled", is_enabled)
+    torch.is_autocast_enabled = is_enabled_known  # type: ignore[assignment]
 
 
 def _known(device_type: str) -> str:

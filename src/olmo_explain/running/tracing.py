@@ -11,7 +11,6 @@ With `ops=True` every operator inside these calls too.
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache
 from threading import get_ident
@@ -20,11 +19,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from olmo_explain.ids import as_ids, as_mask, check_room
-from olmo_explain.running.hooks import Hooks, hooked
-from olmo_explain.running.meta import forward_on_meta
+from olmo_explain.running.hooks import Hooks, check_hookable, hooked
+from olmo_explain.running.meta import autocast_on_meta
 from olmo_explain.running.operators import (
     SHAPE_ONLY,
     Operator,
@@ -33,6 +31,7 @@ from olmo_explain.running.operators import (
     tensors_in,
 )
 from olmo_explain.running.order import Step, sequence
+from olmo_explain.undo import no_grad
 
 Shape = tuple[int, ...]
 
@@ -123,17 +122,17 @@ def trace(model: nn.Module, *args: Any, ops: bool = False, **kwargs: Any) -> Tra
 
     What other threads run meanwhile is not counted.
     """
+    check_hookable(model)
     args, kwargs = _readable(model, args, kwargs)
     recorder = _Recorder(model, ops)
-    with torch.no_grad(), forward_on_meta(recorder.parameters.values()):
-        try:
-            with hooked() as hooks, recorder.watch or nullcontext():
-                recorder.attach(hooks)
-                model(*args, **kwargs)
-        except Exception as error:
-            if (path := _raised_in(error, model)) is not None:
-                error.add_note(f"It was raised in {path or 'the model'}.")
-            raise
+    try:
+        with no_grad(), hooked() as hooks:
+            recorder.attach(hooks)
+            model(*args, **kwargs)
+    except Exception as error:
+        if (path := _raised_in(error, model)) is not None:
+            error.add_note(f"It was raised in {path or 'the model'}.")
+        raise
     return recorder.trace()
 
 
@@ -207,10 +206,13 @@ class _Recorder:
         self.watch = OperatorWatch(self.parameters, self.running) if ops else None
 
     def attach(self, hooks: Hooks) -> None:
-        hooks.add(register_module_forward_hook(self._after, with_kwargs=True))
+        if any(parameter.is_meta for parameter in self.parameters.values()):
+            hooks.hold(autocast_on_meta, autocast_on_meta)
+        hooks.after_all(self._after)
         if self.watch:
-            hooks.add(register_module_forward_pre_hook(self._before))
-            hooks.add(register_module_forward_hook(self._leave, always_call=True))
+            hooks.before_all(self._before)
+            hooks.at_end_of_all(self._leave)
+            hooks.dispatch_to(self.watch)
 
     def _before(self, module: nn.Module, args: tuple) -> None:
         if (watched := self.watched.get(module)) is not None and get_ident() == self.thread:
