@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from olmo_explain.checkpoint.config import OlmoConfig, read_config
+from olmo_explain.checkpoint.config import OlmoConfig, check_config, read_config
 from olmo_explain.checkpoint.norms import frobenius, norms_of_columns, norms_of_rows
 from olmo_explain.checkpoint.safetensors import Checkpoint, StoredTensor
 from olmo_explain.checkpoint.source import ModelLike
@@ -93,6 +93,7 @@ class Head:
 
 def head_slices(config: OlmoConfig, layer: int, head: int) -> dict[str, HeadSlice]:
     """The four slices of a head, by projection. OutOfRange when the model does not have it."""
+    config = check_config(config)
     layer, head = config.check_layer(layer), config.check_head(head)
     D, Dh = config.hidden_size, config.head_dim
     kv_head = head // config.queries_per_kv_head
@@ -167,6 +168,7 @@ def initial_norm(config: OlmoConfig) -> float:
     0.02·√(128·4096) = 14.48 for the 7B. Training has moved a slice as far as its norm departs from
     this, at least.
     """
+    config = check_config(config)
     return config.initializer_range * math.sqrt(config.head_dim * config.hidden_size)
 
 

@@ -14,10 +14,12 @@ dtype('float32')
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +39,7 @@ if TYPE_CHECKING:  # only annotations need these, and jaxtyping takes as long as
 BITS = {"BF16": "<u2", "F16": "<u2", "F32": "<u4", "F64": "<u8"}
 """The dtypes that are read, and the unsigned integers that hold their bits."""
 
+A_SLICE = "Give slice(a, b), of whole numbers: b is the one after the last"
 MOST_RANGES = 2**20  # four times the rows of the largest vocabulary
 SINGLE_FILE = "model.safetensors"
 
@@ -112,11 +115,9 @@ class Checkpoint:
 
     def tensor(self, name: str) -> StoredTensor:
         """Where a tensor lies. CheckpointError when the checkpoint does not have it."""
-        if name not in self._shard_of:
-            near = get_close_matches(name, self.names, n=2, cutoff=0.4) or self.names[:1]
+        if not (isinstance(name, str) and name in self._shard_of):
             raise CheckpointError(
-                f"{self.source.name} has no tensor {name!r}",
-                f"The nearest names are {', '.join(near)}" if near else "It holds none at all",
+                f"{self.source.name} has no tensor {name!r:.200}", _nearest(name, self.names)
             )
         shard = self._shard_of[name]
         try:
@@ -243,6 +244,26 @@ def widen(bits: Bits, dtype: str) -> Numbers:
     return bits.view({"F32": "<f4", "F64": "<f8"}[dtype])
 
 
+def _nearest(name: Any, names: list[str]) -> str:
+    """What to choose instead of a name that there is not."""
+    if not names:
+        return "It holds none at all"
+    asked = str(name)[:200].removesuffix(".weight").split(".")
+
+    def has_all(whole: str) -> bool:
+        parts = iter(whole.split("."))
+        return all(part in parts for part in asked)
+
+    # layers.3.q_proj has its parts in this order; norm.wieght is written alike; the last: embed.
+    near = list(filter(has_all, names)) or get_close_matches(".".join(asked), names, n=2)
+    if not near:
+        own = {part: whole for whole in reversed(names) for part in whole.split(".")[-2:]}
+        near = [own[part] for part in get_close_matches(asked[-1], own, n=2, cutoff=0.5)]
+    if near:
+        return f"The nearest names are {', '.join(near[:3])}"
+    return f"It has {len(names):,}, from {names[0]} to {names[-1]}"
+
+
 # -- rows and columns to bytes --------------------------------------------------------------------
 
 
@@ -256,13 +277,18 @@ def _bounds(what: str, chosen: slice | None, tensor: StoredTensor, axis: int) ->
             f"{tensor.name} has shape {list(tensor.shape)}, without {what}s to choose from",
             f"Leave the {what}s out",
         )
+    if not isinstance(chosen, slice):
+        raise UsageError(f"{what}s are chosen by a slice, not {reprlib.repr(chosen)}", A_SLICE)
     if chosen.step not in (None, 1):
         raise UsageError(f"{what}s cannot be chosen in steps of {chosen.step}", "Leave it out")
-    start = 0 if chosen.start is None else chosen.start
-    stop = count if chosen.stop is None else chosen.stop
+    try:
+        start = 0 if chosen.start is None else index(chosen.start)
+        stop = count if chosen.stop is None else index(chosen.stop)
+    except TypeError:
+        raise UsageError(f"{what}s are counted, and {chosen} counts none", A_SLICE) from None
     if not 0 <= start < stop <= count:
         raise OutOfRange(
-            f"{tensor.name} has no {what}s {start}:{stop}",
+            f"{tensor.name} has no {what}s {reprlib.repr(start)}:{reprlib.repr(stop)}",
             f"It has {count}; choose a:b with 0 <= a < b <= {count}",
         )
     return start, stop

@@ -15,7 +15,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Literal
 
+from olmo_explain.checkpoint import BYTES_PER_PARAMETER
 from olmo_explain.costs.counting import Operation
+from olmo_explain.errors import UsageError
 from olmo_explain.waiting import progress
 
 Bound = Literal["compute", "memory"]
@@ -74,6 +76,8 @@ def measure_roofline(dtype: str = "bfloat16") -> Roofline:
     The best of several repeats counts: whatever else runs here can only slow a repeat down. The
     memory figure is for reading, as reading weights is what generation waits for.
     """
+    if dtype not in BYTES_PER_PARAMETER:
+        raise UsageError(f"Unknown dtype {dtype!r}", f"Choose {', '.join(BYTES_PER_PARAMETER)}")
     import torch
 
     kind = getattr(torch, dtype)
