@@ -41,6 +41,15 @@ def shape(sizes: Iterable[int] | None) -> str:
     return " × ".join(map(str, sizes)) or "one number"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with what it counts.
+
+    >>> counted(1, "thread"), counted(2048, "thread")
+    ('1 thread', '2,048 threads')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def quantity(number: float) -> str:
     """A count to three digits where it has more than five, with the prefix of its thousands.
 

@@ -273,9 +273,7 @@ class Activations(dict[tuple[int | None, str], Tensor]):
         if isinstance(key, str) and (None, key) in self:
             return self[None, key]
         names = ", ".join(dict.fromkeys(name for _, name in self))
-        raise OutOfRange(
-            f"There is no value {key!r:.60} among these", f"Their names are {names}; values[0, 'q']"
-        )
+        raise OutOfRange(f"There is no value {key!r:.60} among these", f"Their names are {names}")
 
 
 def run_by_hand(

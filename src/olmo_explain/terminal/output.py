@@ -18,6 +18,7 @@ from rich.text import Text
 
 from olmo_explain.errors import UsageError
 
+WIDEST = 10_000  # columns
 OK, PROBLEM = Text("ok", "bold green"), Text("problem", "bold red")
 
 
@@ -70,6 +71,16 @@ class _Console(Console):
 
     def __init__(self) -> None:
         super().__init__(markup=False)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """A table that is too wide runs over the edge, where a terminal goes on: none is cut."""
+        edge = self.width
+        if objects and isinstance(table := objects[0], Table):
+            wide = self.options.update(max_width=WIDEST)
+            if all(column.no_wrap for column in table.columns):  # else there is one to give way
+                self.width = max(edge, self.measure(table, options=wide).maximum)
+        super().print(*objects, **options)
+        self.width = edge
 
 
 # -- files ----------------------------------------------------------------------------------------
