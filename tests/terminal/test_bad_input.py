@@ -4,6 +4,7 @@ And names that look like something else: they are printed as they are.
 """
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,15 @@ def test_a_text_where_no_tokenizer_is_names_the_options(tmp_path):
     assert "Give --ids 5,6,7 or --prompt-length 3." in refused("trace", "olmo3-7b", "--prompt=hi")
     write_random(tmp_path)
     assert "Give --ids 5,6,7." in refused("verify", tmp_path, "--prompt=hi")
+
+
+def test_bytes_that_are_no_text(tmp_path):
+    odd = os.fsdecode(b"\xff")
+    assert "The prompt holds bytes that are no UTF-8" in refused("trace", "tiny", "--prompt", odd)
+    directory = described(tmp_path / odd)
+    assert answer("config", directory)["hidden_size"] == 32
+    write_random(directory)
+    assert "The directory's name holds bytes" in refused("trace", directory)
 
 
 def test_a_length_beyond_the_vocabulary_is_a_length(tmp_path):

@@ -36,6 +36,7 @@ from olmo_explain.checkpoint import (
     resolve,
 )
 from olmo_explain.errors import CheckpointError, ConfigError, UsageError
+from olmo_explain.running.prompting import check_text
 from olmo_explain.running.rope_guard import measure_rope
 from olmo_explain.waiting import is_seen, progress
 
@@ -119,6 +120,7 @@ def _pretrained(source: Source) -> tuple[str, dict[str, Any]] | None:
     if isinstance(source, HubSource):
         return source.repository, {"revision": source.commit}
     if isinstance(source, LocalSource) and any(source.directory.glob("*.safetensors*")):
+        check_text("The directory's name", str(source.directory))
         return str(source.directory), {"local_files_only": True}
     return None
 

@@ -61,6 +61,7 @@ def prompt_ids(
                 "This model comes without a tokenizer, so a text cannot be read",
                 "Give token ids in its place, as 5,6,7",
             )
+        check_text("The prompt", prompt)
         prompt = tokenizer(prompt)["input_ids"]
     if prompt is None:
         positions = min(default.length, longest) if length is None else length
@@ -70,6 +71,16 @@ def prompt_ids(
     _check_length(ids.shape[1], longest)
     check_room(ids, model.config.num_attention_heads, model.dtype.itemsize)
     return ids
+
+
+def check_text(what: str, text: str) -> None:
+    """UsageError for bytes of no text, which come in a command's words and in names of files."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{what} holds bytes that are no UTF-8, and libraries refuse them", "Write it in UTF-8"
+        ) from None
 
 
 def _check_length(positions: int, longest: int) -> None:
