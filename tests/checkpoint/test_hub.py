@@ -5,6 +5,7 @@ import re
 import time
 
 import pytest
+import torch
 from support.commands import run_process, run_python
 from support.servers import COMMIT, TOKEN, FileServer, HubServer, closed_port, running
 
@@ -64,6 +65,30 @@ def test_the_cache_answers_without_a_network(hub, ask, small, tmp_path):
         (snapshot / name).write_bytes((small / name).read_bytes())
     words = ("weights", "someone/olmo", O_PROJ, "--rows", "0:1", "--json")
     assert ask(*words, HF_HUB_OFFLINE="1")["bytes_fetched"] == 64
+
+
+class Unpickled:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, where):
+        self.where = where
+
+    def __reduce__(self):
+        return open, (str(self.where), "w")
+
+
+def test_nothing_is_unpickled(ask, small, tmp_path):
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    (repository / "config.json").write_bytes((small / "config.json").read_bytes())
+    torch.save(
+        {"model.norm.weight": Unpickled(tmp_path / "left")}, repository / "pytorch_model.bin"
+    )
+    with running(HubServer(repository)) as hub:
+        said = ask("trace", "someone/olmo", "--ids", "1,2", hub=hub, code=2)
+        assert not hub.asked("pytorch_model.bin")
+    assert "has no model.safetensors" in said and "nothing is unpickled" in said
+    assert not (tmp_path / "left").exists()
 
 
 def test_a_busy_hub_is_asked_again(hub, ask):

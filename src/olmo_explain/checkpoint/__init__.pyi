@@ -1,26 +1,41 @@
 from .config import (
-    AS_PUBLISHED,
-    BYTES_PER_PARAMETER,
     Component,
     OlmoConfig,
     check_config,
     config_of,
     note_rope,
     read_config,
+    read_json,
+)
+from .fields import (
+    ACTIVATIONS,
+    AS_PUBLISHED,
+    BYTES_PER_PARAMETER,
+    FIELDS,
+    LAYER_TYPES,
+    ROPE_FIELDS,
+    YARN_FIELDS,
+    LayerType,
+    field_table,
 )
 from .header import StoredTensor
 from .heads import PROJECTIONS, Head, HeadSlice, head_norms, head_slices, initial_norm, read_head
 from .hub import HubSource
 from .norms import frobenius
-from .rope_fields import LayerType, Rope
+from .rope_fields import Rope
 from .safetensors import Checkpoint, Place, widen
 from .source import PRESETS, FileMissing, LocalFile, LocalSource, ModelLike, Source, preset, resolve
 
 __all__ = [
+    "ACTIVATIONS",
     "AS_PUBLISHED",
     "BYTES_PER_PARAMETER",
+    "FIELDS",
+    "LAYER_TYPES",
     "PRESETS",
     "PROJECTIONS",
+    "ROPE_FIELDS",
+    "YARN_FIELDS",
     "Checkpoint",
     "Component",
     "FileMissing",
@@ -38,6 +53,7 @@ __all__ = [
     "StoredTensor",
     "check_config",
     "config_of",
+    "field_table",
     "frobenius",
     "head_norms",
     "head_slices",
@@ -46,6 +62,7 @@ __all__ = [
     "preset",
     "read_config",
     "read_head",
+    "read_json",
     "resolve",
     "widen",
 ]

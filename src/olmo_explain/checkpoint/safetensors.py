@@ -14,6 +14,7 @@ dtype('float32')
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -135,8 +136,10 @@ class Checkpoint:
         return tensors[name]
 
     def check_shapes(self, config: OlmoConfig, names: Iterable[str]) -> list[StoredTensor]:
-        """Where these tensors lie; CheckpointError when config.json gives one another shape."""
+        """Where these tensors lie; CheckpointError when config.json does not fit the weights."""
         shapes = config.shapes
+        names = list(names)
+        self._check_names(config, names)
         tensors = [self.tensor(name) for name in names]
         for tensor in tensors:
             if tensor.shape != shapes[tensor.name]:
@@ -146,6 +149,27 @@ class Checkpoint:
                     "Take both from the same checkpoint",
                 )
         return tensors
+
+    def _check_names(self, config: OlmoConfig, names: list[str]) -> None:
+        """That weights and config.json agree on how many layers there are, and of which parts."""
+        numbers = {
+            int(n) for name in self.names for n in re.findall(r"^model\.layers\.(\d+)\.", name)
+        }
+        layers = max(numbers, default=-1) + 1
+        missing = [name for name in names if name not in self._shard_of]
+        if layers and layers != config.num_hidden_layers:
+            said = (
+                f"num_hidden_layers {config.num_hidden_layers:,}, and the weights have {layers:,}"
+            )
+        elif any(name.endswith(".bias") for name in missing):
+            said = "attention_bias true, and the weights have no biases"
+        elif "lm_head.weight" in missing:
+            said = "tie_word_embeddings false, and the weights have no lm_head.weight"
+        else:
+            return
+        raise CheckpointError(
+            f"{self.source.name}: config.json says {said}", "Take both from the same checkpoint"
+        )
 
     def locate(self, name: str, rows: slice | None = None, cols: slice | None = None) -> Place:
         """The byte ranges of some rows (first axis) and columns (second axis); all if not given.

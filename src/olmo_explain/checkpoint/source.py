@@ -250,6 +250,7 @@ def missing_file(name: str, filename: str) -> ConfigError | FileMissing:
             f"{name} comes with this package as a config, without weights",
             "Name a directory, a hub id or a URL that holds them",
         )
-    return error(
-        f"{name} has no {filename}", "Name a directory that holds a checkpoint as it was published"
-    )
+    todo = "Name a directory that holds a checkpoint as it was published"
+    if filename.endswith(".safetensors"):
+        todo += ": only safetensors are read, and nothing is unpickled"
+    return error(f"{name} has no {filename}", todo)

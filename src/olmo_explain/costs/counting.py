@@ -16,12 +16,13 @@ Axes: B batch, T positions, H heads, K key-value heads, Dh head_dim.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from operator import index
 from typing import Any, Literal, get_args
 
 from olmo_explain.checkpoint import (
     BYTES_PER_PARAMETER,
+    LAYER_TYPES,
     Component,
     LayerType,
     OlmoConfig,
@@ -38,7 +39,6 @@ CONVENTIONS: dict[Convention, str] = {
     "windowed": "windowed",
 }
 """Each convention, and what to call it."""
-LAYER_TYPES: tuple[LayerType, ...] = get_args(LayerType)
 ATTENTION = ("scores", "apply")
 ATTENTION_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
 LINEAR = (*ATTENTION_PROJECTIONS, "gate_proj", "up_proj", "down_proj")
@@ -148,10 +148,14 @@ class Costs:
 
     @property
     def kv_cache_bytes(self) -> dict[str, int]:
-        """Bytes of keys and values: sliding layers `capped` at their window, or `uncapped`."""
+        """Bytes of keys and values, by convention: sliding layers `capped` at their window, as the
+        last query sees it; `uncapped`; or as transformers keeps them `between_steps`.
+        """
+        size = partial(self.config.kv_cache_bytes, self.seq, self.batch)
         return {
-            "capped": self.config.kv_cache_bytes(self.seq, self.batch),
-            "uncapped": self.config.kv_cache_bytes(self.seq, self.batch, capped=False),
+            "capped": size(),
+            "uncapped": size(capped=False),
+            "between_steps": size(between_steps=True),
         }
 
     @property

@@ -50,6 +50,8 @@ def prompt_ids(
     >>> prompt_ids(*load("tiny"), "Hello world").shape
     torch.Size([1, 4])
     """
+    import torch
+
     from olmo_explain.ids import as_ids, check_room
 
     longest = model.config.max_position_embeddings
@@ -66,7 +68,7 @@ def prompt_ids(
     if prompt is None:
         positions = min(default.length, longest) if length is None else length
         _check_length(positions, longest)
-        prompt = [number % model.config.vocab_size for number in range(positions)]
+        prompt = torch.arange(positions) % model.config.vocab_size
     ids = as_ids(prompt, model.config.vocab_size, model.device)
     _check_length(ids.shape[1], longest)
     check_room(ids, model.config.num_attention_heads, model.dtype.itemsize)

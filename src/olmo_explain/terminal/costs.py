@@ -20,10 +20,11 @@ def print_costs(console: Console, model: str, costs: Costs, machine: Roofline | 
     )
     console.print(_conventions(costs, whole.macs))
     console.print(_crossovers(costs))
-    capped, uncapped = costs.kv_cache_bytes.values()
+    cache = {convention: amount(count) for convention, count in costs.kv_cache_bytes.items()}
     console.print(
-        f"KV cache ({config.dtype}): {amount(capped)} with sliding layers capped at their window, "
-        f"{amount(uncapped)} without"
+        f"KV cache ({config.dtype}): {cache['capped']} with sliding layers capped at their window, "
+        f"{cache['uncapped']} without; transformers keeps {cache['between_steps']} between steps, "
+        "window − 1 positions"
     )
     if not costs.decode:
         console.print(
