@@ -27,7 +27,7 @@ _shown: list[Any] = []  # the bar that is there now: what begins meanwhile is a 
 
 def is_seen() -> bool:
     """Whether somebody may be looking."""
-    return sys.stderr is not None and sys.stderr.isatty()
+    return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
 
 
 @contextmanager

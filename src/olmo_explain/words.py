@@ -44,6 +44,15 @@ def shape(sizes: Iterable[int] | None) -> str:
     return " × ".join(map(str, sizes)) or "one number"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with what it counts.
+
+    >>> counted(1, "thread"), counted(2048, "thread")
+    ('1 thread', '2,048 threads')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def quantity(number: float) -> str:
     """A count to three digits where it has more than five, with the prefix of its thousands.
 
@@ -100,11 +109,6 @@ def printable(text: str, keep: str = "") -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
-
-
-def is_utf8(text: str) -> bool:
-    """Whether it can be written: false of a path or an argument whose bytes were no UTF-8."""
-    return not re.search(r"[\ud800-\udfff]", text)
 
 
 def shown(name: str) -> str:

@@ -1,6 +1,7 @@
 from .config import (
     Component,
     OlmoConfig,
+    check_config,
     config_of,
     note_rope,
     read_config,
@@ -50,6 +51,7 @@ __all__ = [
     "Rope",
     "Source",
     "StoredTensor",
+    "check_config",
     "config_of",
     "field_table",
     "frobenius",

@@ -290,6 +290,14 @@ def config_of(model: Any) -> OlmoConfig:
     return replace(config, rope=getattr(model, ROPE_NOTE, config.rope))
 
 
+def check_config(given: Any) -> OlmoConfig:
+    """The config that was given; UsageError for a MODEL's name or a model, which are none."""
+    if isinstance(given, OlmoConfig):
+        return given
+    what = repr(given) if isinstance(given, str) else f"A {type(given).__name__}"
+    raise UsageError(f"{what:.60} is no config", "Give what read_config(MODEL) gives")
+
+
 def note_rope(model: Any, config: OlmoConfig) -> None:
     """Leaves the note on a model that was just loaded."""
     setattr(model, ROPE_NOTE, config.rope)

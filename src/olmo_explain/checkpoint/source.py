@@ -11,6 +11,7 @@
 import mmap
 import os
 import re
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from importlib.resources import files
@@ -28,6 +29,7 @@ from olmo_explain.words import printable, shown, without_keys
 
 PRESETS = ("tiny", "olmo3-7b", "olmo3-32b")
 WHOLE_FILE_LIMIT = 64 * 2**20  # of config.json, an index: what is read whole
+MAPPED_BYTES = 2**20
 HUB_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^\s@]+))?")
 
 
@@ -62,6 +64,10 @@ class ByteFile(Protocol):
         """Gives the memory of bytes [start, end) back to the system. They can be read again."""
         ...
 
+    def check_unchanged(self) -> None:
+        """Raises an ExplainError where what was read, or is a view, may be of two versions."""
+        ...
+
 
 class Source(Protocol):
     """A directory of a checkpoint, wherever it lies."""
@@ -83,23 +89,52 @@ ModelLike = str | PathLike | Source
 
 
 class LocalFile:
-    """A file on this machine, mapped into memory: what is read are views, not copies."""
+    """A file on this machine. Much of it is mapped into memory, a view and no copy; little is read.
+
+    CheckpointError when it is another one than it was when it was opened: written to, or cut off.
+    To put a new file in its place changes nothing, as the old one stays until it is closed.
+    """
 
     def __init__(self, path: Path):
         self.fetched = 0
-        self.size = path.stat().st_size
-        with path.open("rb") as file:
-            # An empty file cannot be mapped.
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self.size else None
-        self._bytes = memoryview(self._map or b"")
+        self._name = path.name
+        self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        weakref.finalize(self, os.close, self._descriptor)
+        self._as_opened = self._state()
+        self.size = self._as_opened[0]
+        # An empty file cannot be mapped.
+        self._map = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ) if self.size else None
+        self._bytes = memoryview(self._map or b"")[: self.size]
 
     def read(self, start: int, end: int) -> memoryview:
-        part = self._bytes[start:end]
-        self.fetched += len(part)
+        (part,) = self.read_ranges([(start, min(end, self.size))])
         return part
 
     def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
-        return [self.read(start, end) for start, end in ranges]
+        self.check_unchanged()
+        parts = [self._part(start, end) for start, end in ranges]
+        self.check_unchanged()
+        self.fetched += sum(map(len, parts))
+        return parts
+
+    def _part(self, start: int, end: int) -> memoryview:
+        if end - start >= MAPPED_BYTES or not hasattr(os, "pread"):
+            return self._bytes[start:end]
+        # What is mapped is lost with the process where the file has been cut off meanwhile.
+        try:
+            return memoryview(os.pread(self._descriptor, end - start, start))
+        except OSError as error:
+            raise CheckpointError(
+                f"{self._name} cannot be read ({error.strerror})", "Check the disk that it is on"
+            ) from error
+
+    def check_unchanged(self) -> None:
+        if self._state() != self._as_opened:
+            raise CheckpointError(f"{self._name} changed while it was read", "Start again")
+
+    def _state(self) -> tuple[int, int]:
+        found = os.fstat(self._descriptor)
+        return found.st_size, found.st_mtime_ns
 
     def expect(self, start: int, end: int) -> None:
         self._advise("MADV_WILLNEED", start, end)

@@ -135,6 +135,9 @@ class RemoteFile:
     def release(self, start: int, end: int) -> None:
         """Does nothing: no memory is held."""
 
+    def check_unchanged(self) -> None:
+        """Does nothing: every answer is compared with those before."""
+
     # -- one request after another ---------------------------------------------------------------
 
     def _fetch(self, start: int, end: int | None) -> bytearray:

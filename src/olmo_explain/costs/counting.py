@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from operator import index
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from olmo_explain.checkpoint import (
     BYTES_PER_PARAMETER,
@@ -26,6 +26,7 @@ from olmo_explain.checkpoint import (
     Component,
     LayerType,
     OlmoConfig,
+    check_config,
 )
 from olmo_explain.errors import OutOfRange, UsageError
 
@@ -276,7 +277,7 @@ def count_costs(config: OlmoConfig, seq: int, batch: int = 1, *, decode: bool = 
     >>> {convention: f"{macs:.2e}" for convention, macs in costs.attention.items()}
     {'full': '1.13e+15', 'causal': '5.63e+14', 'windowed': '1.92e+14'}
     """
-    seq, batch = _count("seq", seq), _count("batch", batch)
+    config, seq, batch = check_config(config), _count("seq", seq), _count("batch", batch)
     if config.attention_bias:
         raise UsageError("attention_bias is true", "Choose a model without: no OLMo 2 or 3 has one")
     return Costs(config, seq, batch, decode)
@@ -303,6 +304,13 @@ def crossover_seq(
     >>> crossover_seq(seven, "full_attention", "full"), crossover_seq(seven, "sliding_attention")
     (24704, None)
     """
+    config = check_config(config)
+    for name, given, known in (
+        ("convention", convention, get_args(Convention)),
+        ("against", against, get_args(Against)),
+    ):
+        if given not in known:
+            raise UsageError(f"{name} is {given!r}", f"Choose {', '.join(known)}")
     if layer_type is not None and layer_type not in config.layer_types:
         raise UsageError(
             f"This model has no {layer_type} layer", f"Choose {', '.join(set(config.layer_types))}"
@@ -346,10 +354,13 @@ def triangle(n: int) -> int:
 
 
 def _count(what: str, number: int) -> int:
+    wrong = UsageError(f"{what} is {number!r}", "Give a whole number, at least 1")
+    if isinstance(number, bool):
+        raise wrong
     try:
         number = index(number)
     except TypeError:
-        raise UsageError(f"{what} is {number!r}", "Give a whole number, at least 1") from None
+        raise wrong from None
     if number < 1:
         raise OutOfRange(f"{what} is {number}", "Give at least 1")
     return number

@@ -37,9 +37,9 @@ from olmo_explain.checkpoint import (
     resolve,
 )
 from olmo_explain.errors import CheckpointError, ConfigError, UsageError
+from olmo_explain.running.prompting import check_text
 from olmo_explain.running.rope_guard import measure_rope
 from olmo_explain.waiting import is_seen, progress
-from olmo_explain.words import is_utf8
 
 DTYPES = {name: getattr(torch, name) for name in BYTES_PER_PARAMETER}
 
@@ -68,7 +68,7 @@ def load(
     if attention not in (known := ("eager", *ALL_ATTENTION_FUNCTIONS.valid_keys())):
         raise UsageError(f"Unknown attention {attention!r}", f"Choose {', '.join(known[:3])}, …")
     config = read_config(source)
-    dtype = _dtype(dtype or config.dtype)
+    dtype = _dtype(config.dtype if dtype is None else dtype)
     pretrained = _pretrained(source)
     if pretrained is None:
         if distributed is not None:
@@ -133,13 +133,8 @@ def _pretrained(source: Source) -> tuple[str, dict[str, Any]] | None:
     if isinstance(source, HubSource):
         return source.repository, {"revision": source.commit}
     if isinstance(source, LocalSource) and any(source.directory.glob("*.safetensors*")):
-        where = str(source.directory)
-        if not is_utf8(where):
-            raise UsageError(
-                f"{source.name} is not named in UTF-8, so safetensors cannot open what is in it",
-                "Rename it, or link to it",
-            )
-        return where, {"local_files_only": True}
+        check_text("The directory's name", str(source.directory))
+        return str(source.directory), {"local_files_only": True}
     return None
 
 
