@@ -111,6 +111,11 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+def shortened(text: str, most: int = 400) -> str:
+    """A text that quotes what others wrote, its middle left out where it is long."""
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
+
+
 def shown(name: str) -> str:
     """A name fit to print: an address without password, without query, which may be a key.
 

@@ -25,7 +25,7 @@ from transformers.models.olmo3.modeling_olmo3 import Olmo3Model
 from transformers.utils import logging
 
 import olmo_explain as oe
-from olmo_explain.by_hand import check_supported, frequencies
+from olmo_explain.by_hand import frequencies
 from olmo_explain.checkpoint import (
     ACTIVATIONS,
     BYTES_PER_PARAMETER,
@@ -34,6 +34,7 @@ from olmo_explain.checkpoint import (
     ROPE_FIELDS,
     YARN_FIELDS,
     OlmoConfig,
+    check_supported,
 )
 from olmo_explain.errors import ConfigError, UsageError
 from olmo_explain.running import measure_rope

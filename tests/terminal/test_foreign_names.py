@@ -62,9 +62,9 @@ def test_bytes_that_are_no_text(tmp_path):
     directory.mkdir()
     write_random(directory)
     assert json.loads(run("config", directory, "--json").stdout)["hidden_size"] == 32
-    said = r"/d\udcff is not named in UTF-8, so safetensors cannot open what is in it. Rename it,"
+    said = "The directory's name holds bytes that are no UTF-8"
     assert said in refused("verify", directory)
-    assert "The text is not UTF-8. Write it so" in refused("trace", "tiny", "--prompt", "\udcff")
+    assert "The prompt holds bytes that are no UTF-8" in refused("trace", "tiny", "--prompt", "\udcff")
     assert r"no directory /\udcff/x." in refused("config", "/\udcff/x")
 
 

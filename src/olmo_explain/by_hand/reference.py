@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from olmo_explain.by_hand.rope import cos_sin, rotate
 from olmo_explain.by_hand.weights import Weights, check_has_weights
-from olmo_explain.checkpoint import Checkpoint, LayerType, OlmoConfig, config_of
+from olmo_explain.checkpoint import Checkpoint, LayerType, OlmoConfig, check_supported, config_of
 from olmo_explain.errors import OutOfRange, UsageError
 from olmo_explain.ids import as_ids, as_mask, check_room
 from olmo_explain.undo import no_grad
@@ -320,13 +320,3 @@ def run_by_hand(
 def lm_head(config: OlmoConfig) -> str:
     """The name of the weight that makes logits: the embedding's where the two are tied."""
     return "model.embed_tokens.weight" if config.tie_word_embeddings else "lm_head.weight"
-
-
-def check_supported(config: OlmoConfig) -> None:
-    """Raises UsageError for what config.json allows and no published OLMo has."""
-    if config.attention_bias:
-        raise UsageError("attention_bias is true", "Choose a model without: no OLMo 2 or 3 has one")
-    if config.hidden_act != "silu":
-        raise UsageError(
-            f"hidden_act is {config.hidden_act!r}", "Choose a model with 'silu', as every OLMo has"
-        )

@@ -298,6 +298,16 @@ def check_config(given: Any) -> OlmoConfig:
     raise UsageError(f"{what:.60} is no config", "Give what read_config(MODEL) gives")
 
 
+def check_supported(config: OlmoConfig) -> None:
+    """UsageError for what config.json allows, no published OLMo has, and nothing here computes."""
+    if config.attention_bias:
+        raise UsageError("attention_bias is true", "Choose a model without: no OLMo 2 or 3 has one")
+    if config.hidden_act != "silu":
+        raise UsageError(
+            f"hidden_act is {config.hidden_act!r}", "Choose a model with 'silu', as every OLMo has"
+        )
+
+
 def note_rope(model: Any, config: OlmoConfig) -> None:
     """Leaves the note on a model that was just loaded."""
     setattr(model, ROPE_NOTE, config.rope)

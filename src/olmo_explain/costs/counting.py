@@ -27,6 +27,7 @@ from olmo_explain.checkpoint import (
     LayerType,
     OlmoConfig,
     check_config,
+    check_supported,
 )
 from olmo_explain.errors import OutOfRange, UsageError
 
@@ -278,8 +279,7 @@ def count_costs(config: OlmoConfig, seq: int, batch: int = 1, *, decode: bool = 
     {'full': '1.13e+15', 'causal': '5.63e+14', 'windowed': '1.92e+14'}
     """
     config, seq, batch = check_config(config), _count("seq", seq), _count("batch", batch)
-    if config.attention_bias:
-        raise UsageError("attention_bias is true", "Choose a model without: no OLMo 2 or 3 has one")
+    check_supported(config)
     return Costs(config, seq, batch, decode)
 
 

@@ -20,7 +20,6 @@ from olmo_explain.by_hand import (
     Positions,
     Weights,
     check_has_weights,
-    check_supported,
     differ,
     embed,
     layer_by_hand,
@@ -29,7 +28,7 @@ from olmo_explain.by_hand import (
     positions_by_hand,
     rms_norm,
 )
-from olmo_explain.checkpoint import Checkpoint, OlmoConfig, config_of
+from olmo_explain.checkpoint import Checkpoint, OlmoConfig, check_supported, config_of
 from olmo_explain.errors import UsageError
 from olmo_explain.ids import as_ids, as_mask, check_room
 from olmo_explain.proof.diagnosis import diagnose

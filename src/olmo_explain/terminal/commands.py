@@ -46,7 +46,7 @@ from olmo_explain.terminal.options import (
 from olmo_explain.terminal.output import Document, PlainRecord, show, to_json
 from olmo_explain.terminal.streams import Unwritten, catch_bus_error, take_over
 from olmo_explain.waiting import progress
-from olmo_explain.words import printable, without_keys
+from olmo_explain.words import printable, shortened, without_keys
 
 app = typer.Typer(
     help="How a PyTorch transformer reads its weights, on OLMo 3.",
@@ -85,7 +85,7 @@ def main() -> None:
                 _fail(str(wrong))
             raise
         leave_it_to_the_first()
-        said = format_message().rstrip(".")  # empty where help was shown instead
+        said = shortened(format_message().rstrip("."))  # empty where help was shown instead
         _fail(f"{said}. Try: olmo-explain {_command()}--help") if said else sys.exit(2)
     sys.exit(code or 0)
 
