@@ -17,7 +17,7 @@ TITLES = {
     "RoPE": "In `rope_scaling`, in `rope_parameters`, or in the object there for a layer type:",
     "YaRN": 'In the same object, where its `rope_type` is `"yarn"`:',
 }
-STRING = re.compile('"[^"]*"')
+STRING, CODE = re.compile('"[^"]*"'), r"`\g<0>`"
 
 
 def write_tables(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -28,11 +28,13 @@ def write_tables(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def _table(rows) -> str:
-    lines = ["| field | what it may hold | left out | meaning |", "|---|---|---|---|"]
-    for _, name, *cells in rows:
+    # Two columns, the meaning below the name: four are wider than a phone.
+    lines = ["| field | what it may hold |", "|---|---|"]
+    for _, name, must_be, default, means in rows:
+        ways = {"": "", "required": "; required"}.get(default, f"; left out: {default}")
         # As code, or typographic quotes would be made of JSON's.
-        cells = [STRING.sub(r"`\g<0>`", cell) for cell in cells]
-        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+        code = f"<code>{name.replace('_', '_<wbr>')}</code>"  # may break there, and nowhere else
+        lines.append(f"| {code}<br>{means} | {STRING.sub(CODE, must_be + ways)} |")
     return "\n".join(lines)
 
 

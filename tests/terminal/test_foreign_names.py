@@ -64,7 +64,8 @@ def test_bytes_that_are_no_text(tmp_path):
     assert json.loads(run("config", directory, "--json").stdout)["hidden_size"] == 32
     said = "The directory's name holds bytes that are no UTF-8"
     assert said in refused("verify", directory)
-    assert "The prompt holds bytes that are no UTF-8" in refused("trace", "tiny", "--prompt", "\udcff")
+    said = "The prompt holds bytes that are no UTF-8"
+    assert said in refused("trace", "tiny", "--prompt", "\udcff")
     assert r"no directory /\udcff/x." in refused("config", "/\udcff/x")
 
 
