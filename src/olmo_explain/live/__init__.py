@@ -1,0 +1,11 @@
+"""`tiny` in the page: the engine in JavaScript, and the scripts that bring it to a reader.
+
+`olmo.js` is the model, step by step as in `by_hand/reference.py`, and `rope.js` is `by_hand/rope.py`;
+`weights.js` reads safetensors, `tokenizer.js` texts; `session.js` remembers what an unchanged prompt
+needs; `console.js` is what a reader may ask, `page.js` what every page of the book has of all this
+before the first question.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
