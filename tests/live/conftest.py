@@ -14,14 +14,14 @@ import pytest
 import torch
 from playwright.sync_api import Page
 from safetensors.torch import save
+from sphinx.cmd.build import build_main
 from torch import Tensor, nn
 
 from olmo_explain.by_hand import STEPS, Activations
 from olmo_explain.checkpoint import OlmoConfig, config_of
-from olmo_explain.live import engine, page_scripts
+from olmo_explain.live import engine
 
-EMPTY = """<!doctype html><html lang="en"><meta charset="utf-8"><title>A page</title>
-<script defer src="{root}_static/live.js"></script><p>A page"""
+EXTENSIONS = Path(__file__).parents[2] / "book" / "_ext"
 
 # Each session is kept on the page under a name, so that a test can ask it again.
 OPEN = """async ({name, engine, config, weights}) => {
@@ -85,7 +85,10 @@ class Live:
         numbers = torch.from_numpy(np.frombuffer(self._posted.pop(), "<f4").copy())
         parts = numbers.split([int(np.prod(shape)) for shape in shapes])
         return Activations(
-            {place: part.view(shape) for place, part, shape in zip(places, parts, shapes)}
+            {
+                place: part.view(shape)
+                for place, part, shape in zip(places, parts, shapes, strict=True)
+            }
         )
 
     def logits(self, name: str, ids: Sequence[int], **asked: Any) -> Tensor:
@@ -103,18 +106,18 @@ def all_places(layers: int) -> list[tuple[int | None, str]]:
 
 @pytest.fixture(scope="session")
 def pages(once: Callable) -> Path:
-    """Two pages, one in a sub-folder, and the scripts that the book's build writes."""
+    """A small book of two pages, one in a sub-folder, built with the extension of ours."""
 
-    def fill(folder: Path) -> None:
-        for name, text in page_scripts("tiny").items():
-            path = folder / "_static" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+    def build(folder: Path) -> None:
+        (folder / "conf.py").write_text('extensions = ["live_model"]\nhtml_theme = "basic"\n')
+        (folder / "index.rst").write_text("Home\n====\n\n.. toctree::\n\n   chapters/page\n")
         (folder / "chapters").mkdir()
-        (folder / "page.html").write_text(EMPTY.format(root=""))
-        (folder / "chapters" / "page.html").write_text(EMPTY.format(root="../"))
+        (folder / "chapters" / "page.rst").write_text("Page\n====\n")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(EXTENSIONS)
+            assert build_main(["-q", str(folder), str(folder / "html")]) == 0
 
-    return once("live", fill)
+    return once("live", build) / "html"
 
 
 @pytest.fixture(scope="session")

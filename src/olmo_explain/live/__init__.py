@@ -1,9 +1,8 @@
 """`tiny` in the page: the engine in JavaScript, and the scripts that bring it to a reader.
 
-`olmo.js` is the model, step by step as in `by_hand/reference.py`, and `rope.js` is `by_hand/rope.py`;
-`weights.js` reads safetensors, `tokenizer.js` texts; `session.js` remembers what an unchanged prompt
-needs; `console.js` is what a reader may ask, `page.js` what every page of the book has of all this
-before the first question.
+`olmo.js` is `by_hand/reference.py` step by step, and `rope.js` is `by_hand/rope.py`; `weights.js`
+reads safetensors, `tokenizer.js` texts; `session.js` remembers what an unchanged prompt needs;
+`console.js` is what a reader may ask, and `page.js` what a page has before the first question.
 """
 
 import lazy_loader

@@ -5,11 +5,10 @@ import json
 from base64 import b64encode
 from dataclasses import asdict
 from importlib.resources import files
-
-import torch
+from string import Template
 
 from olmo_explain.by_hand import run_by_hand
-from olmo_explain.checkpoint import ModelLike, read_config, resolve
+from olmo_explain.checkpoint import Source, preset, read_config
 from olmo_explain.running import GREETING, SONNET, load, prompt_ids
 
 MODULES = ("rope", "olmo", "weights", "tokenizer", "session", "console")
@@ -17,7 +16,7 @@ OFFERED = (
     "STEPS", "Session", "Tokenizer", "fromBase64", "joined", "largest", "openModel",
     "readSafetensors",
 )  # fmt: skip
-PARTS = 8  # of the weights, about half a megabyte each for tiny
+PARTS = 8  # of the weights, half a megabyte each
 SAMPLES = (
     GREETING.text,
     SONNET.text,
@@ -27,44 +26,56 @@ SAMPLES = (
 """Prompts on which a page compares its own logits with PyTorch's."""
 
 
+ENGINE = Template("""const live = (() => {
+"use strict";
+$modules
+return { $offered };
+})();
+""")
+
+TINY = Template("""document.currentScript.model = (() => {
+$engine
+const about = $about;
+const weights = (parts) => live.joined(parts.map(live.fromBase64));
+const open = (parts) => live.openModel({ ...about, weights: weights(parts) });
+return { open, parts: $parts };
+})();
+""")
+
+
 def engine() -> str:
     """The text of a script that declares one name, `live`, which holds the engine's own.
 
     Without imports or exports: it can stand before a widget's module, or in a classic script.
     """
     modules = "\n".join(_text(f"{name}.js") for name in MODULES)
-    return f'const live = (() => {{\n"use strict";\n{modules}\nreturn {{ {", ".join(OFFERED)} }};\n}})();\n'
+    return ENGINE.substitute(modules=modules, offered=", ".join(OFFERED))
 
 
-def page_scripts(model: ModelLike = "tiny") -> dict[str, str]:
-    """The scripts of a site by their file names, to be put into one folder.
+def page_scripts() -> dict[str, str]:
+    """The scripts with which a site's pages run `tiny`, by their file names in one folder.
 
-    `live.js` belongs into each page, and loads the others by itself: `tiny.js`, the engine with
-    config, tokenizer and samples, and the weights in parts. Takes a MODEL that has a tokenizer and
-    one safetensors file, in bfloat16 or float32.
+    `live.js` belongs into each page and loads the others at the first call: `tiny.js`, the engine
+    with config, tokenizer and samples, and the weights in parts.
     """
-    source = resolve(model)
+    source = preset("tiny")
     weights = source.read("model.safetensors")
-    version = hashlib.sha256(weights).hexdigest()[:8]  # parts of two models are never mixed
     size = -(-len(weights) // PARTS)
     parts = {f"tiny/{at}.js": weights[at * size : (at + 1) * size] for at in range(PARTS)}
+    version = hashlib.sha256(weights).hexdigest()[:8]  # parts of two models are never mixed
     about = {
         "name": source.name,
         "config": asdict(read_config(source)),
         "tokenizer": json.loads(source.read("tokenizer.json")),
-        "samples": _samples(model),
+        "samples": _samples(source),
     }
-    names = json.dumps([f"{name}?v={version}" for name in parts])
-    main = (
-        f"document.currentScript.model = (() => {{\n{engine()}"
-        f"const about = {json.dumps(about)};\n"
-        "const open = (parts) =>\n"
-        "  live.openModel({ ...about, weights: live.joined(parts.map(live.fromBase64)) });\n"
-        f"return {{ parts: {names}, open }};\n}})();\n"
-    )
     return {
         "live.js": _text("page.js"),
-        "tiny.js": main,
+        "tiny.js": TINY.substitute(
+            engine=engine(),
+            about=json.dumps(about),
+            parts=json.dumps([f"{name}?v={version}" for name in parts]),
+        ),
         **{
             name: f'document.currentScript.part = "{b64encode(part).decode()}";\n'
             for name, part in parts.items()
@@ -72,17 +83,15 @@ def page_scripts(model: ModelLike = "tiny") -> dict[str, str]:
     }
 
 
-def _samples(model: ModelLike) -> list[dict]:
-    loaded, tokenizer = load(model, "float32")
-    return [_sample(loaded, prompt_ids(loaded, tokenizer, prompt)) for prompt in SAMPLES]
-
-
-def _sample(model: torch.nn.Module, ids: torch.Tensor) -> dict:
-    logits = run_by_hand(model, ids)["logits"][0, -1]  # (V,)
-    return {
-        "ids": ids[0].tolist(),
-        "logits": b64encode(logits.numpy().astype("<f4").tobytes()).decode(),
-    }
+def _samples(source: Source) -> list[dict]:
+    model, tokenizer = load(source, "float32")
+    found = []
+    for prompt in SAMPLES:
+        ids = prompt_ids(model, tokenizer, prompt)
+        logits = run_by_hand(model, ids)[None, "logits"][0, -1].numpy()  # (V,)
+        data = b64encode(logits.astype("<f4").tobytes()).decode()
+        found.append({"ids": ids[0].tolist(), "logits": data})
+    return found
 
 
 def _text(filename: str) -> str:
