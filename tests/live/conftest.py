@@ -17,7 +17,7 @@ from safetensors.torch import save
 from sphinx.cmd.build import build_main
 from torch import Tensor, nn
 
-from olmo_explain.by_hand import STEPS, Activations
+from olmo_explain.by_hand import Activations
 from olmo_explain.checkpoint import OlmoConfig, config_of
 from olmo_explain.live import engine
 
@@ -97,11 +97,6 @@ class Live:
 
 def _is_tied(name: str, config: OlmoConfig) -> bool:
     return config.tie_word_embeddings and name == "lm_head.weight"
-
-
-def all_places(layers: int) -> list[tuple[int | None, str]]:
-    inside = [(layer, name) for layer in range(layers) for name in STEPS]
-    return [(None, "embedding"), *inside, (None, "final_norm"), (None, "logits")]
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,13 @@ RUN = """async ([text, options]) => {
 }"""
 
 
+@pytest.fixture
+def fresh(browser) -> Iterator[Page]:
+    page = browser.new_page()
+    yield page
+    page.close()
+
+
 def answer(live, call: str):
     return live.page.evaluate(f"async () => {call}")
 
@@ -73,6 +80,25 @@ def test_it_measures_its_own_distance_to_pytorch(live):
     assert verified["prompts"] == 4
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("key > query - window", "key >= query - window"),
+        ("config.rope[kind],", "config.rope.full_attention,"),
+        ('rmsNorm(out, weight("post_feedforward_layernorm"), eps)', "out"),
+    ],
+)
+def test_what_it_measures_shows_a_fault(fresh, pages, right, wrong):
+    script = (pages / "_static" / "tiny.js").read_text(encoding="utf-8")
+    assert script.count(right) == 1
+    spoiled = script.replace(right, wrong)
+    fresh.route("**/tiny.js*", lambda route: route.fulfill(body=spoiled))
+    fresh.goto((pages / "index.html").as_uri())
+    verified = fresh.evaluate("olmo.verify()")
+    assert not verified["ok"]
+    assert verified["max_abs_diff"] > 100 * verified["tolerance"]
+
+
 WRONG = {
     "olmo.run()": "A text is a string, and undefined is none.",
     "olmo.run(5)": "A text is a string, and 5 is none.",
@@ -103,13 +129,6 @@ def test_a_wrong_argument_is_told_in_one_sentence(live, call):
     message = answer(live, f"{{ try {{ await {call} }} catch (e) {{ return e.message }} }}")
     assert message is not None
     assert re.fullmatch(WRONG[call], message), message
-
-
-@pytest.fixture
-def fresh(browser) -> Iterator[Page]:
-    page = browser.new_page()
-    yield page
-    page.close()
 
 
 @pytest.mark.parametrize("name", ["index.html", "chapters/page.html"])

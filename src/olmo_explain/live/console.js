@@ -22,9 +22,9 @@ function openModel({ name, config, tokenizer, weights, samples = [] }) {
       ids: [...ids],
       tokens: ids.map((id) => words.decode([id])),
       logits: session.logits(ids, asked).data,
-      value(layer, value) {
-        checkValue(layer, value, config, name);
-        return session.value(ids, layer, value, asked);
+      value(layer, called) {
+        checkValue(layer, called, config, name);
+        return session.value(ids, layer, called, asked);
       },
     };
   }
@@ -79,12 +79,12 @@ function askedFor(options, config, name) {
   return { off: off.map((head) => [...head]), rope };
 }
 
-function checkValue(layer, value, config, name) {
+function checkValue(layer, called, config, name) {
   if (layer !== null) checkNumber("layer", layer, config.num_hidden_layers, name);
   const names = layer === null ? OUTSIDE : Object.keys(STEPS);
-  if (names.includes(value)) return;
+  if (names.includes(called)) return;
   const where = layer === null ? "outside the layers" : "in a layer";
-  throw new RangeError(`There is no value ${said(value)} ${where}: choose one of ${names.join(", ")}.`);
+  throw new RangeError(`There is no value ${said(called)} ${where}: choose one of ${names.join(", ")}.`);
 }
 
 function checkNumber(what, number, count, name) {

@@ -173,7 +173,8 @@ function joinRows(before, rows, below) {
 /** The first positions of a cache (K, T, Dh), null for none. */
 function firstPositions(kv, count) {
   if (!count) return null;
-  const [heads, , Dh] = kv.shape;
+  const [heads, length, Dh] = kv.shape;
+  if (count === length) return kv; // never written into again
   const first = tensor(heads, count, Dh);
   for (let h = 0; h < heads; h++) at(first, h).set(at(kv, h).subarray(0, count * Dh));
   return first;
