@@ -166,6 +166,26 @@ def test_sampling_follows_temperature_top_k_and_seed(live, small, tiny):
     assert greedy == live.page.evaluate(WRITE, [small, ids, 5, {}])
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("logits([40])", "There is no token 40: the model has tokens 0 to 39."),
+        ("logits([1, -1])", "There is no token -1: the model has tokens 0 to 39."),
+        ("logits([1.5])", "There is no token 1.5: the model has tokens 0 to 39."),
+        ("logits([], {})", "There is no token to run on: give a text that is not empty."),
+        ("logits([1], { off: [[0, 4]] })", "There is no head 4: the model has heads 0 to 3."),
+        ("logits([1], { of: [[0, 4]] })", 'There is no option "of": choose off and rope.'),
+        ("value([1], 5, 'q')", "There is no layer 5: the model has layers 0 to 4."),
+        ("write([1], 2, { temperature: -1 }).next()", "A temperature is 0 or above, not -1."),
+        ("write([1], 2, { topK: 0 }).next()", "Top-k keeps one token or more, not 0."),
+    ],
+)
+def test_a_session_refuses_what_it_cannot_do_and_goes_on(live, small, call, message):
+    told = "try { session.%s } catch (e) { return [e.message, session.logits([1, 2]).data[0]] }"
+    script = f"() => {{ const session = sessions.{small}; {told % call} }}"
+    assert live.page.evaluate(script) == [message, live.logits(small, [1, 2])[0, -1, 0].item()]
+
+
 def test_logits_of_wanted_positions_are_those_of_all(live, tiny):
     ids = list(range(100, 130))
     chosen = live.page.evaluate(

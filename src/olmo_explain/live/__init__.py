@@ -1,8 +1,9 @@
 """`tiny` in the page: the engine in JavaScript, and the scripts that bring it to a reader.
 
 `olmo.js` is `by_hand/reference.py` step by step, and `rope.js` is `by_hand/rope.py`; `weights.js`
-reads safetensors, `tokenizer.js` texts; `session.js` remembers what an unchanged prompt needs;
-`console.js` is what a reader may ask, and `page.js` what a page has before the first question.
+reads safetensors, `tokenizer.js` texts; `session.js` remembers what an unchanged prompt needs, and
+`asked.js` is what it may be asked for; `console.js` answers a reader, and `page.js` is what a page
+has before the first question.
 """
 
 import lazy_loader

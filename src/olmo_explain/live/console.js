@@ -16,22 +16,19 @@ function openModel({ name, config, tokenizer, weights, samples = [] }) {
 
   /** Ids and tokens of a text, logits (V,) of its last position, and every value by name. */
   async function run(text, options = {}) {
-    const asked = askedFor(options, config, name);
+    const asked = checkedOptions(options, config);
     const ids = idsOf(text);
     return {
       ids: [...ids],
       tokens: ids.map((id) => words.decode([id])),
       logits: session.logits(ids, asked).data,
-      value(layer, called) {
-        checkValue(layer, called, config, name);
-        return session.value(ids, layer, called, asked);
-      },
+      value: (layer, called) => session.value(ids, layer, called, asked),
     };
   }
 
   /** The most likely next token, `count` times, or as far as the end of the text: what it writes. */
   async function write(text, count, options = {}) {
-    const asked = askedFor(options, config, name);
+    const asked = checkedOptions(options, config);
     const ids = idsOf(text);
     if (!Number.isInteger(count) || count < 1)
       throw new RangeError(`The number of tokens to write is a whole number above 0, not ${said(count)}.`);
@@ -58,42 +55,3 @@ function openModel({ name, config, tokenizer, weights, samples = [] }) {
 }
 
 const TOLERANCE = 1e-4; // of a logit in float32
-const OUTSIDE = ["embedding", "final_norm", "logits"];
-
-/** The options of a run, checked and copied. */
-function askedFor(options, config, name) {
-  if (options === null || typeof options !== "object")
-    throw new TypeError(`The options are an object, as { off: [[7, 0]] }, not ${said(options)}.`);
-  for (const option of Object.keys(options))
-    if (option !== "off" && option !== "rope")
-      throw new TypeError(`There is no option ${said(option)}: choose off and rope.`);
-  const { off = [], rope = "per-layer" } = options;
-  if (!Object.hasOwn(REGIMES, rope))
-    throw new RangeError(`There is no rope ${said(rope)}: choose one of ${Object.keys(REGIMES).join(", ")}.`);
-  if (!Array.isArray(off) || !off.every((head) => Array.isArray(head) && head.length === 2))
-    throw new TypeError(`Heads that are off are a list of [layer, head], as [[7, 0], [7, 1]], not ${said(off)}.`);
-  for (const [layer, head] of off) {
-    checkNumber("layer", layer, config.num_hidden_layers, name);
-    checkNumber("head", head, config.num_attention_heads, name);
-  }
-  return { off: off.map((head) => [...head]), rope };
-}
-
-function checkValue(layer, called, config, name) {
-  if (layer !== null) checkNumber("layer", layer, config.num_hidden_layers, name);
-  const names = layer === null ? OUTSIDE : Object.keys(STEPS);
-  if (names.includes(called)) return;
-  const where = layer === null ? "outside the layers" : "in a layer";
-  throw new RangeError(`There is no value ${said(called)} ${where}: choose one of ${names.join(", ")}.`);
-}
-
-function checkNumber(what, number, count, name) {
-  if (!Number.isInteger(number) || number < 0 || number >= count)
-    throw new RangeError(`There is no ${what} ${said(number)}: ${name} has ${what}s 0 to ${count - 1}.`);
-}
-
-/** What was given, short enough for a sentence. */
-function said(given) {
-  const text = typeof given === "string" || Array.isArray(given) ? JSON.stringify(given) : String(given);
-  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
-}

@@ -11,7 +11,7 @@ from olmo_explain.by_hand import run_by_hand
 from olmo_explain.checkpoint import Source, preset, read_config
 from olmo_explain.running import GREETING, SONNET, load, prompt_ids
 
-MODULES = ("rope", "olmo", "weights", "tokenizer", "session", "console")
+MODULES = ("rope", "olmo", "weights", "tokenizer", "asked", "session", "console")
 OFFERED = (
     "STEPS", "Session", "Tokenizer", "fromBase64", "joined", "largest", "openModel",
     "readSafetensors",

@@ -1,16 +1,6 @@
 // A model that remembers: of each layer its input, and k and v, for the prompt that it ran last. So a
 // token more costs one position, and a head taken off costs nothing in the layers below it.
-//
-// What a run is asked for: { off: [[layer, head], …], rope }. `off`: heads that write zeros. `rope`:
-// what is applied, right ("per-layer") or as some releases of transformers got it wrong.
-
-const REGIMES = {
-  "per-layer": (config, kind) => config.rope[kind],
-  "yarn-everywhere": (config) => config.rope.full_attention,
-  "yarn-lost": (config, kind) => ({
-    rope_type: "default", rope_theta: config.rope[kind].rope_theta, factor: null, attention_factor: 1,
-  }),
-};
+// What a run may be asked for is in asked.js.
 
 class Session {
   /** How many positions layers have computed, all layers together. */
@@ -53,6 +43,7 @@ class Session {
 
   /** A value by the names of the reference; `layer` is null for embedding, final_norm and logits. */
   value(ids, layer, name, asked = {}) {
+    checkValue(layer, name, this.#config);
     this.#run(ids, asked);
     const found = layer === null ? this.#outside(name) : this.#within(layer, name);
     return { shape: [1, ...found.shape], data: found.data.slice() }; // a copy, for whoever writes into it
@@ -60,6 +51,8 @@ class Session {
 
   /** Writes on: yields one id after the other, up to `count`, and stops behind eos_token_id. */
   *write(ids, count, { temperature = 0, topK = Infinity, seed = 0, ...asked } = {}) {
+    if (!(temperature >= 0)) throw new RangeError(`A temperature is 0 or above, not ${said(temperature)}.`);
+    if (!(topK >= 1)) throw new RangeError(`Top-k keeps one token or more, not ${said(topK)}.`);
     const random = generator(seed);
     const written = [...ids];
     for (let n = 0; n < count; n++) {
@@ -72,11 +65,9 @@ class Session {
 
   // -- what is computed, and what is remembered -------------------------------------------------------
 
-  #run(ids, { off = [], rope = "per-layer" }) {
-    const longest = this.#config.max_position_embeddings;
-    if (!ids.length) throw new RangeError("There is no token to run on: give a text that is not empty.");
-    if (ids.length > longest)
-      throw new RangeError(`A text of ${ids.length} tokens is too long: the model reads up to ${longest}.`);
+  #run(ids, asked) {
+    const { off, rope } = checkedOptions(asked, this.#config);
+    checkIds(ids, this.#config);
     const wanted = this.#config.layer_types.map((_, layer) => headsOff(off, layer).join(" "));
     const changed = wanted.findIndex((heads, layer) => heads !== this.#off[layer]);
     const first = changed < 0 ? wanted.length : changed; // the first layer that is not as it was
