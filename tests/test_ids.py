@@ -1,12 +1,15 @@
 """Token ids as readers write them, and what is said of those that are none."""
 
+import re
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from olmo_explain.by_hand import run_by_hand
 from olmo_explain.errors import OutOfRange, UsageError
-from olmo_explain.ids import as_ids, as_mask
+from olmo_explain.ids import as_ids, as_mask, check_room
 from olmo_explain.proof import verify
 from olmo_explain.running import head_contributions, load, trace
 
@@ -42,6 +45,10 @@ def test_several_prompts():
         ([True], UsageError, "cannot be read from list"),
         (["a"], UsageError, "cannot be read from list"),
         (None, UsageError, "cannot be read from NoneType"),
+        ([10**5000], OutOfRange, "There is no token whose id has 5,001 digits. No vocabulary"),
+        ([-(2**64)], OutOfRange, "There is no token whose id has 20 digits"),
+        (np.broadcast_to(5, 10**9), UsageError, "An array of 1,000,000,000 numbers is no prompt"),
+        (["a" * 10**6], UsageError, "cannot be read from list ['aaaa"),
         (torch.tensor([0.5]), UsageError, "whole numbers, and these are float32"),
         (torch.ones(1, 1, 1, dtype=torch.long), UsageError, "shape [1, 1, 1]"),
     ],
@@ -77,7 +84,7 @@ def test_masks(given):
         ([[1, 1, 1], [1, 1, 1]], "has shape [2, 3], the ids [1, 3]"),
         ([1, 2, 1], "other numbers than 0 and 1"),
         (torch.tensor([[0.0, -torch.inf, 0.0]]), "other numbers than 0 and 1"),
-        ("111", "cannot be read from str 111"),
+        ("111", "cannot be read from str '111'"),
         ([[1, 1], [1]], "cannot be read from list"),
     ],
     ids=repr,
@@ -103,3 +110,22 @@ def test_trace_verify_and_the_reference_say_what_is_wrong(use):
     for given, said in [("Hello", "is text"), ([], "no token"), ([2048], "from 0 to 2047")]:
         with pytest.raises((UsageError, OutOfRange), match=said):
             use(model, given)
+
+
+@pytest.mark.parametrize("use", [trace, verify, run_by_hand, partial(head_contributions, layer=1)])
+def test_more_positions_than_there_is_memory_for(monkeypatch, use):
+    """Eager attention forms a score for each pair of them."""
+    monkeypatch.setattr("olmo_explain.ids.free_memory_bytes", lambda: 2**30)
+    model, _ = load("tiny")
+    with pytest.raises(OutOfRange) as caught:
+        use(model, [5] * 40_000)
+    assert "40,000 positions take " in str(caught.value)
+    assert "of memory for their attention scores, and 1.0 GiB are free" in str(caught.value)
+    longest = int(re.search(r"Give up to ([\d,]+)", str(caught.value))[1].replace(",", ""))
+    check_room(torch.zeros(1, longest), 4, 2)
+    assert longest < 40_000
+
+
+def test_what_has_no_numbers_needs_no_room(monkeypatch):
+    monkeypatch.setattr("olmo_explain.ids.free_memory_bytes", lambda: 2**30)
+    assert trace(load("olmo3-7b")[0], [5] * 40_000).total == 389

@@ -4,17 +4,26 @@ Every error that bad input may cause is an `ExplainError`: one line that says wh
 what to do about it. The command line prints that line and exits with 2; a notebook shows it too.
 """
 
+from olmo_explain.words import printable, shortened, without_keys
+
 
 class ExplainError(Exception):
     """One line for the reader: `wrong`, what was found, and `todo`, what to do about it.
+
+    Both may quote what others wrote: no control character of it, no password in it and no more
+    than some hundred letters get through.
 
     >>> print(ExplainError("No model named 'olmo3-8b'", "Choose tiny, olmo3-7b or olmo3-32b"))
     No model named 'olmo3-8b'. Choose tiny, olmo3-7b or olmo3-32b.
     """
 
     def __init__(self, wrong: str, todo: str):
-        self.wrong, self.todo = (" ".join(part.split()).rstrip(".") for part in (wrong, todo))
+        self.wrong, self.todo = (_fit_to_show(part).rstrip(".") for part in (wrong, todo))
         super().__init__(f"{self.wrong}. {self.todo}.")
+
+
+def _fit_to_show(text: str) -> str:
+    return shortened(printable(without_keys(" ".join(text.split()))))
 
 
 class ModelNotFound(ExplainError):

@@ -1,5 +1,7 @@
 """Token ids as a model takes them, from what a reader may write."""
 
+import math
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +10,11 @@ from jaxtyping import Int
 from torch import Tensor
 
 from olmo_explain.errors import OutOfRange, UsageError
+from olmo_explain.machine import free_memory_bytes
+from olmo_explain.words import amount
+
+MOST_LISTED = 10**7  # more would have to be a tensor: Python's own numbers take 40 bytes each
+SELDOM_SHORT = 2**28  # bytes that nobody needs to look for
 
 
 def as_ids(given: Any, vocab_size: int, device: torch.device | None = None) -> Int[Tensor, "b p"]:
@@ -19,10 +26,7 @@ def as_ids(given: Any, vocab_size: int, device: torch.device | None = None) -> I
     >>> as_ids([5, 6, 7], vocab_size=2048)
     tensor([[5, 6, 7]])
     """
-    if isinstance(given, Tensor):
-        ids = given
-    else:
-        ids = _from_lists(given.tolist() if hasattr(given, "tolist") else given)
+    ids = given if isinstance(given, Tensor) else _from_lists(_listed(given))
     if ids.ndim == 1:
         ids = ids[None]
     if ids.ndim != 2:
@@ -43,6 +47,25 @@ def as_ids(given: Any, vocab_size: int, device: torch.device | None = None) -> I
     return ids.to(device)
 
 
+def check_room(ids: Int[Tensor, "b p"], heads: int, itemsize: int, times: int = 1) -> None:
+    """OutOfRange where the attention scores of these ids would not fit into free memory.
+
+    Eager attention forms them, masked and as a pattern, for every pair of positions in every head,
+    and softmax in float32 beside them: 3 · `itemsize` + 4 bytes. `times`: how often they are kept.
+    """
+    batch, positions = ids.shape
+    of_a_pair = times * batch * heads * (3 * itemsize + 4)
+    needed = of_a_pair * positions**2
+    if ids.device.type != "cpu" or needed < SELDOM_SHORT:
+        return
+    if needed > (free := free_memory_bytes()):
+        raise OutOfRange(
+            f"{positions:,} positions take {amount(needed)} of memory for their attention scores, "
+            f"and {amount(free)} are free",
+            f"Give up to {math.isqrt(free // of_a_pair):,}",
+        )
+
+
 def as_mask(given: Any, ids: Int[Tensor, "b p"]) -> Int[Tensor, "b p"] | None:
     """An attention mask for these ids, on their device: 1 for a token, 0 for padding.
 
@@ -60,7 +83,7 @@ def as_mask(given: Any, ids: Int[Tensor, "b p"]) -> Int[Tensor, "b p"] | None:
     except (TypeError, ValueError, RuntimeError):
         name = type(given).__name__
         raise UsageError(
-            f"An attention_mask cannot be read from {name} {str(given)[:40]}", remedy
+            f"An attention_mask cannot be read from {name} {reprlib.repr(given)}", remedy
         ) from None
     if mask.ndim == 1:
         mask = mask[None]
@@ -73,16 +96,25 @@ def as_mask(given: Any, ids: Int[Tensor, "b p"]) -> Int[Tensor, "b p"] | None:
     return mask.to(device=ids.device, dtype=torch.long)
 
 
+def _listed(given: Any) -> Any:
+    """An array as lists; anything else as it is."""
+    if not hasattr(given, "tolist"):
+        return given
+    if (count := math.prod(getattr(given, "shape", ()))) > MOST_LISTED:
+        raise UsageError(f"An array of {count:,} numbers is no prompt", "Give fewer, or a tensor")
+    return given.tolist()
+
+
 def _from_lists(given: Any) -> Tensor:
     if isinstance(given, str):
         raise UsageError(
-            f"{given!r} is text, and a model reads token ids",
+            f"{reprlib.repr(given)} is text, and a model reads token ids",
             'Give those of its tokenizer: tokenizer(text)["input_ids"]',
         )
     rows = given if _is_list(given) and any(map(_is_list, given)) else [given]
     if not all(_is_list(row) and all(type(number) is int for number in row) for row in rows):
         raise UsageError(
-            f"Token ids cannot be read from {type(given).__name__} {str(given)[:40]}",
+            f"Token ids cannot be read from {type(given).__name__} {reprlib.repr(given)}",
             "Give a list of whole numbers, as [5, 6, 7]",
         )
     if len({len(row) for row in rows}) > 1:
@@ -92,7 +124,10 @@ def _from_lists(given: Any) -> Tensor:
         )
     for number in (number for row in rows for number in row):
         if not -(2**63) <= number < 2**63:
-            raise OutOfRange(f"There is no token {number:.3g}", "No vocabulary is that large")
+            digits = int(math.log10(2) * number.bit_length()) + 1
+            raise OutOfRange(
+                f"There is no token whose id has {digits:,} digits", "No vocabulary is that large"
+            )
     return torch.tensor([list(row) for row in rows], dtype=torch.long)
 
 

@@ -35,8 +35,8 @@ _shared: dict[Hashable, Callable[[], Undo | None]] = {}  # weak references: noth
 class Undo(io.IOBase, Generic[Given]):
     """`with Undo(begin) as given`: `begin` puts things in place with what it is handed, this.
 
-    All of it comes off when the block ends, the last first; in which order several blocks end, and
-    in which thread, makes no difference. `given` is what `begin` returns.
+    All of it comes off when the block ends, the last first, in whatever thread. `given` is what
+    `begin` returns. Blocks may end in any order, as long as they share only what they `hold`.
     """
 
     given: Given  # of what several hold

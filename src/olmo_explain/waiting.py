@@ -15,6 +15,7 @@ from threading import Timer
 from typing import Any, Literal
 
 from olmo_explain.undo import Undo
+from olmo_explain.words import printable
 
 PATIENCE = 1.0  # seconds before a bar appears
 
@@ -26,7 +27,7 @@ _shown: list[Any] = []  # the bar that is there now: what begins meanwhile is a 
 
 def is_seen() -> bool:
     """Whether somebody may be looking."""
-    return sys.stderr is not None and sys.stderr.isatty()
+    return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def progress(
         yield lambda more, total=None: None
         return
     bar = _bar(total, unit)
-    task = bar.add_task(doing, total=total)
+    task = bar.add_task(printable(doing), total=total)
     # A timer, since a bar has to appear also while one long call gives no sign of life.
     timer = Timer(PATIENCE, bar.start)
     timer.daemon = True

@@ -2,8 +2,11 @@
 
 >>> text(7298011136), text((4096, 128)), text([3, 7]), text(None)
 ('7,298,011,136', '4096 × 128', '3, 7', '–')
+
+And what others wrote, fit to be shown: names without control characters, addresses without keys.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,7 +30,7 @@ def text(value: Any, digits: int = 6) -> str:
             return ", ".join(_inside(item, digits) for item in value)
         case dict():
             return ", ".join(f"{key}: {_inside(item, digits)}" for key, item in value.items())
-    return str(value)
+    return printable(str(value), keep="\n")
 
 
 def shape(sizes: Iterable[int] | None) -> str:
@@ -39,6 +42,15 @@ def shape(sizes: Iterable[int] | None) -> str:
     if sizes is None:
         return "–"
     return " × ".join(map(str, sizes)) or "one number"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with what it counts.
+
+    >>> counted(1, "thread"), counted(2048, "thread")
+    ('1 thread', '2,048 threads')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def quantity(number: float) -> str:
@@ -75,6 +87,56 @@ def duration(seconds: float) -> str:
         if seconds >= 0.9995 * size:
             return f"{seconds / size:#.3g}".rstrip(".") + f" {unit}"
     return f"{seconds * 1e6:#.3g}".rstrip(".") + " µs"
+
+
+UNSEEN = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Controls of a terminal (C0, DEL, C1), of lines and of the direction of text; bytes of no text."""
+
+URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+:/+)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+URLS = re.compile(r"""\b[a-z][a-z0-9+.-]+:/+[^\s'"<>]*[^\s'"<>:;,.)]""", re.IGNORECASE)
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""A text that others wrote, what steers a terminal or hides in it written out; but for `keep`.
+
+    >>> print(printable("model.\x1b[31mnorm\u202e"))
+    model.\x1b[31mnorm\u202e
+    """
+    return UNSEEN.sub(lambda found: found[0] if found[0] in keep else _escaped(found[0]), text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def shortened(text: str, most: int = 400) -> str:
+    """A text that quotes what others wrote, its middle left out where it is long."""
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
+
+
+def shown(name: str) -> str:
+    """A name fit to print: an address without password, without query, which may be a key.
+
+    >>> shown("https://me:secret@example.org/olmo/config.json?signature=abc")
+    'https://example.org/olmo/config.json'
+    >>> shown("allenai/Olmo-3-7B-Instruct@main")
+    'allenai/Olmo-3-7B-Instruct@main'
+    """
+    if not (url := URL.match(name.strip())):
+        return name
+    host, slash, path = re.split("[?#]", url["rest"])[0].partition("/")
+    host = host.rpartition("@")[2]
+    # Where no port can be, there stands a password that a / ? or # of its own has cut off.
+    if host[:1] != "[" and host.partition(":")[2].strip("0123456789"):
+        host, slash, path = host.partition(":")[0], "", ""
+    return f"{url['scheme']}{host}{slash}{path}"
+
+
+def without_keys(text: str) -> str:
+    """A text in which every address is `shown`."""
+    return URLS.sub(lambda found: shown(found[0]), text)
 
 
 def _inside(value: Any, digits: int) -> str:

@@ -146,6 +146,15 @@ def test_search_works_in_a_book_that_is_only_files(book, page, words):
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(DESK, "light")])
+@pytest.mark.parametrize("word", ["constructor", "-constructor", "__proto__"])
+def test_words_that_every_object_of_a_script_has_are_searched_for_as_others(book, page, word):
+    faults = _listen(page, book.html.as_uri())
+    page.goto(f"{book.html.as_uri()}/search.html?q={word}")
+    expect(page.locator("#search-results .search-summary")).to_contain_text("did not match any")
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(DESK, "light")])
 def test_search_names_a_chapter_before_the_api(site, page):
     page.goto(f"{site}/search.html?q=rope")
     page.locator("#search-results li a", has_text="API").first.wait_for()

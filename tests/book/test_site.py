@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from docutils import nodes
 
+from olmo_explain.checkpoint import FIELDS, ROPE_FIELDS, YARN_FIELDS
+
 
 @pytest.fixture(autouse=True)
 def _extensions(monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "book" / "_ext")
     yield
-    for name in ("cite_this", "glossary_links", "icons", "social"):
+    for name in ("cite_this", "config_fields", "glossary_links", "icons", "social"):
         sys.modules.pop(name, None)
 
 
@@ -46,6 +48,17 @@ def test_a_name_from_the_code_counts_where_it_is_code():
     )
     assert terms.is_code_name("o_proj")
     assert not terms.is_code_name("head")  # as code it is a variable
+
+
+def test_the_table_of_fields_is_that_of_reading():
+    source = ["<!-- config-fields -->\n"]
+    importlib.import_module("config_fields").write_tables(None, "notation", source)
+    rows = [line.strip("| ").split(" | ") for line in source[0].splitlines() if "| `" in line]
+    assert [name.strip("`") for name, *_ in rows] == [*FIELDS, *ROPE_FIELDS, *YARN_FIELDS]
+    said = {name.strip("`"): rest for name, *rest in rows}
+    assert said["model_type"][0] == '`"olmo2"` or `"olmo3"`' and said["model_type"][1] == "required"
+    assert "null" in said["sliding_window"][0] and said["sliding_window"][1] == "4096"
+    assert said["factor"][0] == "a number from 0.001 to 1,000,000"
 
 
 PEOPLE = {

@@ -7,7 +7,6 @@ from support.random_olmo import Case, build, cases, olmo2, olmo3
 
 from olmo_explain.by_hand import (
     STEPS,
-    check_supported,
     cos_sin,
     frequencies,
     rms_norm,
@@ -17,7 +16,7 @@ from olmo_explain.by_hand import (
     yarn_ramp,
 )
 from olmo_explain.by_hand.reference import attention_pattern, share_kv_heads, split_heads, walk
-from olmo_explain.checkpoint import Checkpoint, Rope, config_of, read_config
+from olmo_explain.checkpoint import Checkpoint, Rope, check_supported, config_of, read_config
 from olmo_explain.errors import UsageError
 from olmo_explain.running import load
 

@@ -133,7 +133,8 @@ def test_norms_are_summed_well_where_float16_would_overflow():
     bfloat16 = np.array([[0x6000, 0xE000]], "<u2")  # ±2**65
     assert frobenius(bfloat16, "BF16") == pytest.approx(2**65.5)
     huge = np.full((2, 8), 1e200).view("<u8")
-    assert frobenius(huge, "F64") == math.inf
+    assert frobenius(huge, "F64") == pytest.approx(4e200)
+    assert frobenius(np.full((2, 8), 1e308).view("<u8"), "F64") == math.inf  # beyond them all
 
 
 def test_initialisation_gives_the_norm_that_is_expected():

@@ -5,6 +5,7 @@ import re
 import time
 
 import pytest
+import torch
 from support.commands import run_process, run_python
 from support.servers import COMMIT, TOKEN, FileServer, HubServer, closed_port, running
 
@@ -66,6 +67,30 @@ def test_the_cache_answers_without_a_network(hub, ask, small, tmp_path):
     assert ask(*words, HF_HUB_OFFLINE="1")["bytes_fetched"] == 64
 
 
+class Unpickled:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, where):
+        self.where = where
+
+    def __reduce__(self):
+        return open, (str(self.where), "w")
+
+
+def test_nothing_is_unpickled(ask, small, tmp_path):
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    (repository / "config.json").write_bytes((small / "config.json").read_bytes())
+    torch.save(
+        {"model.norm.weight": Unpickled(tmp_path / "left")}, repository / "pytorch_model.bin"
+    )
+    with running(HubServer(repository)) as hub:
+        said = ask("trace", "someone/olmo", "--ids", "1,2", hub=hub, code=2)
+        assert not hub.asked("pytorch_model.bin")
+    assert "has no model.safetensors" in said and "nothing is unpickled" in said
+    assert not (tmp_path / "left").exists()
+
+
 def test_a_busy_hub_is_asked_again(hub, ask):
     hub.busy, hub.retry_after = [429, 503], "0"
     assert ask("config", "someone/olmo", "--json", hub=hub)["hidden_size"] == 32
@@ -79,15 +104,26 @@ def test_a_hub_that_asks_for_an_hour_is_not_waited_for(hub, ask):
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("name", "value", "says"),
     [
-        ({"HF_ENDPOINT": "http://[::1"}, "refuses one of its settings (Invalid IPv6 URL)"),
-        ({"HF_HUB_DOWNLOAD_TIMEOUT": "x"}, "Check HF_ENDPOINT, and what else begins with HF_"),
-        ({"HF_HOME": f"{__file__}/x"}, f"{__file__}/x/token (Not a directory). Check HF_HOME."),
+        ("HF_ENDPOINT", "http://[::1", "variable HF_ENDPOINT names no server. Correct or unset"),
+        ("HF_ENDPOINT", "http://h:99999", "HF_ENDPOINT names no server. Write https://host, or"),
+        ("HF_HOME", f"{__file__}/x", f"HF_HOME leads to {__file__}/x/token, which cannot be used"),
+        ("HF_TOKEN", "hf_ö", "variable HF_TOKEN holds what no token does. Correct or unset it."),
+        ("SSL_CERT_FILE", "/nope", "variable SSL_CERT_FILE names no file with certificates."),
+        ("all_proxy", "http://localhost:9", "Check the network, all_proxy and HF_ENDPOINT, or"),
     ],
 )
-def test_settings_of_this_machine_that_are_of_no_use(ask, settings, says):
-    assert says in ask("config", "someone/olmo", code=2, **settings)
+def test_settings_of_this_machine_that_are_of_no_use(ask, hub, name, value, says):
+    assert says in ask("config", "someone/olmo", hub=hub, code=2, no_proxy="", **{name: value})
+
+
+@pytest.mark.parametrize("sha", ["../../x", 3, None, "A" * 40])
+def test_a_commit_that_is_none_never_becomes_a_path(small, ask, sha):
+    with running(HubServer(small, commits=[sha])) as hub:
+        said = ask("config", "someone/olmo", hub=hub, code=2)
+    assert f"{hub.url} names no commit of someone/olmo. Check HF_ENDPOINT." in said
+    assert {"/api/models/someone/olmo/revision/main"} == {r.path for r in hub.requests}
 
 
 def test_an_explorer_reads_config_weights_and_tokenizer_at_one_commit(tmp_path):

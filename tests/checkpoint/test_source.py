@@ -1,12 +1,14 @@
 """A MODEL's name and the place that it stands for; what a directory may lack."""
 
+import os
 from pathlib import Path
 
 import pytest
 from support.checkpoints import write_random
+from support.servers import FileServer, running
 
 from olmo_explain.checkpoint import Checkpoint, LocalSource, read_config, resolve
-from olmo_explain.errors import CheckpointError, ConfigError, ModelNotFound
+from olmo_explain.errors import CheckpointError, ConfigError, ExplainError, ModelNotFound
 
 
 def test_names_and_what_they_stand_for(tmp_path, monkeypatch):
@@ -39,6 +41,62 @@ def test_a_name_that_stands_for_nothing(model, says):
     with pytest.raises(ModelNotFound) as raised:
         resolve(model)
     assert says in str(raised.value)
+
+
+def test_a_name_that_stands_for_a_file(tmp_path, monkeypatch):
+    write_random(tmp_path)
+    monkeypatch.chdir(tmp_path.parent)
+    for model in (tmp_path / "config.json", f"{tmp_path.name}/model.safetensors"):
+        with pytest.raises(ModelNotFound, match=f"is a file. Name its directory, {tmp_path}"):
+            resolve(model)
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ("HTTP://me:secret@host/d?key=secret", "There is no directory HTTP://host/d. Name"),
+        ("ftp://me:secret@host", "There is no directory ftp://host. Name"),
+        ("https:/me:secret@host/d", "There is no directory https:/host/d. Name"),
+        (Path("https://me:secret@host/d"), "There is no directory https:/host/d. Name"),
+        (" http://me:secret secret@host", "There is no directory http://host. Name"),
+        ("http://me:secret#secret@host/d", "http://me names no server"),
+        ("http://me:secret/secret@host/d", "http://me names no server"),
+        ("http://me:secret@host:99999/d", "http://host:99999/d names no server"),
+        ("http://me:secret@a..b/d", "http://a..b/d names no server"),
+        ({"url": "http://me:secret@" + "h" * 60}, "names no model"),
+        ("/no/\x1b[31m\u202e\udcff/place", r"directory /no/\x1b[31m\u202e\udcff/place"),
+    ],
+)
+def test_a_name_that_holds_what_may_not_be_shown(model, says):
+    with pytest.raises(ExplainError) as raised:
+        resolve(model)
+    assert says in str(raised.value) and "secret" not in str(raised.value)
+
+
+def test_a_checkpoint_that_would_be_unpickled(tmp_path, small):
+    (tmp_path / "config.json").write_bytes((small / "config.json").read_bytes())
+    (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04")
+    says = "only safetensors are read, and nothing is unpickled, which could run any code"
+    with pytest.raises(CheckpointError, match=f"{says}; https://.* makes them of a .bin"):
+        Checkpoint(tmp_path)
+    with running(FileServer(tmp_path)) as server, pytest.raises(CheckpointError, match=says):
+        Checkpoint(server.url)
+    assert not server.asked("pytorch_model.bin")
+
+
+@pytest.mark.parametrize("filename", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir], ids=["pipe", "directory"])
+def test_what_is_no_file(tmp_path, filename, make):
+    make(tmp_path / filename)
+    with pytest.raises(CheckpointError, match=f"{filename} is no regular file"):
+        (read_config if filename == "config.json" else Checkpoint)(tmp_path)
+
+
+def test_a_small_file_that_is_not_small(tmp_path):
+    with (tmp_path / "config.json").open("wb") as file:
+        file.truncate(20 * 2**30)
+    with pytest.raises(CheckpointError, match="longer than the 67,108,864 bytes of use"):
+        read_config(tmp_path)
 
 
 def test_what_a_directory_may_lack(tmp_path):

@@ -148,7 +148,12 @@ def _beside_the_cache(step, kind: str) -> int:
 def test_kv_cache_and_training():
     costs = count_costs(SEVEN, 65_536).to_dict()
     gib = {name: count / 2**30 for name, count in costs["kv_cache_bytes"].items()}
-    assert gib == {"capped": 9.5, "uncapped": 32.0}
+    one_position_of_24_layers = 24 * 2**14 / 2**30
+    assert gib == {
+        "capped": 9.5,
+        "uncapped": 32.0,
+        "between_steps": 9.5 - one_position_of_24_layers,
+    }
     training = count_costs(SEVEN, 64).to_dict()["training"]
     assert training["six_nd"] == 6 * 7_298_011_136 * 64
     assert 0.9 < training["three_forwards"] / training["six_nd"] < 1
@@ -188,7 +193,7 @@ def test_crossovers_of_the_7b():
 
 
 def test_olmo_2_has_no_sliding_layer():
-    fields = random_fields(0) | {"model_type": "olmo2", "layer_types": None}
+    fields = random_fields(0) | {"model_type": "olmo2", "layer_types": None, "sliding_window": None}
     costs = count_costs(OlmoConfig.from_dict(fields), 10)
     assert set(crossovers(costs.config)) == {FULL, "model"}
     assert costs.attention["causal"] == costs.attention["windowed"]

@@ -52,3 +52,18 @@ def test_this_machine_is_measured(monkeypatch):
     result = machine.to_dict(layer.values())
     assert [place["name"] for place in result["operations"]] == list(layer)
     assert set(result["operations"][0]) == {"name", "intensity", "bound", "seconds"}
+
+
+def test_a_dtype_that_is_slow_here_is_measured_on_smaller_matrices(monkeypatch):
+    """A product of 2048 rows takes a minute where float16 has no instructions."""
+    monkeypatch.setattr("olmo_explain.costs.roofline.READ_BYTES", 2**24)
+    sizes = []
+
+    def slow(run):
+        sizes.append(run.args[0].shape[0] if hasattr(run, "args") else 0)
+        return max(1e-6, sizes[-1] ** 3 * 1e-8)
+
+    monkeypatch.setattr("olmo_explain.costs.roofline._seconds", slow)
+    machine = measure_roofline("float32")
+    assert max(sizes) == 256 and machine.flops_per_second == pytest.approx(2e8)
+    assert sum(size**3 for size in sizes) * 1e-8 < 10

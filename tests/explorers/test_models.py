@@ -167,7 +167,7 @@ def test_heads_begin_at_the_last_full_layer_or_the_last(tmp_path, layer_types, l
 
 
 def test_an_olmo_2_is_walked_through(tmp_path):
-    write_random(tmp_path, model_type="olmo2")
+    write_random(tmp_path, model_type="olmo2", sliding_window=None)
     explorer = oe.explore_steps(tmp_path, prompt=[1, 2, 3])
     assert explorer.layer_types == ["full_attention"] * 4
     assert all(all(layer) for layer in explorer.equal)

@@ -242,3 +242,33 @@ def test_more_processes_than_there_is_to_share_out():
     check_shares(config, plan, 8)
     with pytest.raises(UsageError, match="Start fewer"):
         check_shares(config, plan, 100)
+
+
+AS_TORCHRUN_SETS_THEM = {
+    "TORCHELASTIC_RUN_ID": "none",
+    "RANK": "0",
+    "WORLD_SIZE": "1",
+    "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "29500",
+    "LOCAL_RANK": "0",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("RANK", value) for value in ("", "x", "-1", "1", "9" * 5000)),
+        *(("WORLD_SIZE", value) for value in ("", "x", "0")),
+        *(("MASTER_PORT", value) for value in ("", "99999", "http")),
+        *(("MASTER_ADDR", ""), ("LOCAL_RANK", "x")),
+    ],
+    ids=lambda value: value[:9],
+)
+def test_variables_that_were_set_by_hand(name, value):
+    said = commands.refused("trace", "tiny", "--tp", **(AS_TORCHRUN_SETS_THEM | {name: value}))
+    assert f"{name} is " in said and "Let torchrun set it" in said
+
+
+def test_a_rank_that_is_no_number_hides_no_error():
+    environment = {"TORCHELASTIC_RUN_ID": "none", "RANK": "x", "WORLD_SIZE": "y"}
+    assert "torchrun started y processes" in commands.refused("trace", "tiny", **environment)

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import signal
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -18,11 +19,22 @@ from support.terminals import on_a_terminal
 from olmo_explain.checkpoint import head_norms
 from olmo_explain.report import ALL_CLAIMS, SECTIONS, remeasure
 from olmo_explain.report.remeasuring import cell
+from olmo_explain.terminal.output import Document
 
 KEYS = {"id", "section", "statement", "claimed", "measured", "verdict", "how"}
 
 measured = cache(remeasure)
 """A preset's report, made once for all tests that only read it."""
+
+
+NOTHING = mock.Mock(**{"to_dict.return_value": {}, "to_markdown.return_value": "nothing"})
+"""A report that took no time to measure."""
+
+
+def too_late():
+    """Where measuring would come too early."""
+    wrong = AssertionError("too late")
+    return mock.patch("olmo_explain.report.remeasuring.remeasure", side_effect=wrong)
 
 
 # -- JSON and Markdown ----------------------------------------------------------------------------
@@ -111,22 +123,75 @@ def test_written_whole_as_markdown_and_as_json(tmp_path):
         ("report.txt", "has no ending that says what to write. End it in .md or .json."),
         ("not/there.md", "There is no directory"),
         ("", "is a directory. Name a file."),
+        ("n" * 297 + ".md", "cannot be written (File name too long)"),
     ],
 )
 def test_a_place_that_cannot_be_written_is_said_before_the_work(tmp_path, name, says):
     path = tmp_path / name if name else tmp_path / "folder.md"
     if not name:
         path.mkdir()
-    with mock.patch(
-        "olmo_explain.report.remeasuring.remeasure", side_effect=AssertionError("too late")
-    ):
+    with too_late():
         assert says in refused("report", "tiny", "--output", path)
 
 
+def test_what_is_no_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.md")
+    (tmp_path / "circle.md").symlink_to("circle.md")
+    (tmp_path / "device.md").symlink_to("/dev/null")
+    with too_late():
+        for name, says in {
+            "pipe": "a pipe or a device",
+            "device": "a pipe",
+            "circle": "a link",
+        }.items():
+            assert says in refused("report", "tiny", "--output", tmp_path / f"{name}.md")
+    assert (tmp_path / "pipe.md").is_fifo()
+
+
+def test_a_link_stays_and_what_it_points_to_is_written(tmp_path):
+    (tmp_path / "link.json").symlink_to("real.json")
+    (tmp_path / "real.json").touch(mode=0o600)
+    with mock.patch("olmo_explain.report.remeasure", return_value=NOTHING):
+        run("report", "tiny", "--json", "--output", tmp_path / "link.json")
+    assert (tmp_path / "link.json").readlink() == Path("real.json")
+    assert json.loads((tmp_path / "real.json").read_text()) == {}
+    assert (tmp_path / "real.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_is_written_waits(tmp_path, number):
+    """It is there, whole, and then the signal does what it does."""
+    path, came = tmp_path / "a.md", []
+    document, write_text = Document(path, (".md",)), Path.write_text
+
+    def interrupted(self: Path, text: str, **options) -> None:
+        signal.raise_signal(number)
+        write_text(self, text, **options)
+
+    before = signal.signal(number, lambda *_: came.append(path.exists() and path.read_text()))
+    try:
+        with mock.patch.object(Path, "write_text", interrupted):
+            document.write("whole")
+    finally:
+        signal.signal(number, before)
+    assert came == ["whole"] and list(tmp_path.iterdir()) == [path]
+
+
 def test_a_directory_that_one_may_not_write_to(tmp_path):
-    with mock.patch("os.access", return_value=False):  # root may write everywhere
+    denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    with (
+        mock.patch.object(Path, "write_text", side_effect=denied),  # root may write everywhere
+        too_late(),
+    ):
         said = refused("report", "tiny", "--output", tmp_path / "a.md")
-    assert f"{tmp_path} cannot be written to. Choose another place." in said
+    assert f"{tmp_path}/a.md cannot be written (Permission denied)" in said
+
+
+def test_a_file_that_may_not_be_changed(tmp_path):
+    (tmp_path / "a.md").write_text("the old one")
+    with mock.patch("os.access", return_value=False), too_late():
+        said = refused("report", "tiny", "--output", tmp_path / "a.md")
+    assert "a.md is there and may not be changed" in said
 
 
 def test_a_full_disk_leaves_the_old_report_and_nothing_half_written(tmp_path):
@@ -136,9 +201,13 @@ def test_a_full_disk_leaves_the_old_report_and_nothing_half_written(tmp_path):
     def fills_up(self: Path, text: str, **options) -> None:
         with self.open("w") as file:
             file.write(text[:100])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if text:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with mock.patch.object(Path, "write_text", fills_up):
+    with (
+        mock.patch.object(Path, "write_text", fills_up),
+        mock.patch("olmo_explain.report.remeasure", return_value=NOTHING),
+    ):
         said = refused("report", "tiny", "--output", path)
     assert "cannot be written (No space left on device)" in said
     assert [p.name for p in tmp_path.iterdir()] == [

@@ -5,6 +5,8 @@ import json
 import pytest
 import torch
 from support.checkpoints import tiny_fields
+from support.old_configs import tiny_with
+from transformers import AutoModelForCausalLM
 
 import olmo_explain as oe
 from olmo_explain.checkpoint import preset
@@ -55,6 +57,50 @@ def test_a_config_that_transformers_refuses_is_one_line(tmp_path, changes):
     with pytest.raises((ConfigError, CheckpointError)) as caught:
         load(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, "int8", torch.complex64, 8], ids=str)
+def test_weights_are_loaded_in_no_other_dtype(dtype):
+    with pytest.raises(
+        UsageError, match=r"Unknown dtype .*\. Choose bfloat16, float16, float32, f"
+    ):
+        load("tiny", dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, "float64", "torch.float64"], ids=repr)
+def test_a_dtype_by_its_name(dtype):
+    assert load("tiny", dtype)[0].dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("attention", "todo"),
+    [
+        ("eager", r"Install what it names\.$"),
+        ("flash_attention_2", r"Install what it names, or choose eager or sdpa\.$"),
+    ],
+)
+def test_a_package_that_is_not_there(monkeypatch, attention, todo):
+    def from_pretrained(*args, **options):
+        raise ImportError("Loading this needs the package quanto")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", from_pretrained)
+    with pytest.raises(UsageError, match=f"needs the package quanto. {todo}"):
+        load("tiny", attention=attention)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"num_hidden_layers": 9}, "num_hidden_layers 9, and the weights have 8"),
+        ({"num_hidden_layers": 7}, "num_hidden_layers 7, and the weights have 8"),
+        ({"attention_bias": True}, "attention_bias true, and the weights have no biases"),
+    ],
+    ids=str,
+)
+def test_a_config_and_weights_of_two_models(tmp_path, changes, said):
+    model = tiny_with(tmp_path, lambda fields: fields.update(changes, layer_types=None))
+    with pytest.raises(CheckpointError, match=f"config.json says {said}. Take both from"):
+        load(model)
 
 
 def test_a_directory_loads_like_the_preset(tmp_path):

@@ -1,13 +1,14 @@
 """The θ that a config.json asks for, and the one that each layer type gets."""
 
 import copy
+import logging
 import warnings
 
 import pytest
 import torch
 from support import old_configs
 from support.commands import answer, run
-from support.random_olmo import FULL, SLIDING, build, default_rope, olmo3, yarn
+from support.random_olmo import FULL, SLIDING, build, default_rope, olmo2, olmo3, yarn
 
 import olmo_explain as oe
 from olmo_explain.running import (
@@ -25,6 +26,21 @@ IDS = [[1, 2, 3, 4, 5, 6, 7, 8]]
 def old(tmp_path):
     """`tiny`, its config.json in the old form: θ is 10,000, and transformers' default 500,000."""
     return old_configs.tiny_with(tmp_path / "old", old_configs.without_rope_parameters)
+
+
+@pytest.fixture
+def transformers_says():
+    """What transformers logs as a warning, in whatever way its user has set it to."""
+    said = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = said.append
+    logger = logging.getLogger("transformers")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.WARNING)
+    yield said
+    logger.setLevel(level)
+    logger.removeHandler(handler)
 
 
 def loaded(directory, dtype="float32"):
@@ -79,18 +95,30 @@ def test_doctor_tells_what_becomes_of_an_old_config():
     assert "theta-lost" in run("doctor").stdout
 
 
-def test_what_the_remedy_says_mends_it(old, tmp_path):
-    rope = answer("config", old)["rope"]
-
-    def mend(fields):
-        fields["rope_parameters"] = {
-            kind: {key: value for key, value in its.items() if value is not None}
-            for kind, its in rope.items()
-        }
-
-    mended = old_configs.tiny_with(tmp_path / "mended", mend)
+def test_what_the_remedy_says_mends_it(old, tmp_path, transformers_says):
+    assert "prints as rope_parameters" in REMEDIES["theta-lost"]
+    pasted = answer("config", old)["rope_parameters"]
+    mended = old_configs.tiny_with(
+        tmp_path / "mended",
+        lambda fields: [
+            old_configs.without_rope_parameters(fields),
+            fields.update(rope_parameters=pasted),
+        ],
+    )
     model, said = loaded(mended)
-    assert not said and oe.verify(model, IDS).ok
+    assert not said and not transformers_says
+    assert oe.verify(model, IDS).ok
+    assert answer("config", mended)["rope_parameters"] == pasted
+
+
+def test_an_old_olmo_2_is_written_as_one_flat_object(transformers_says):
+    fields = olmo2(rope_theta=7_000.0) | {"rope_scaling": yarn(7_000.0, truncate=False)}
+    del fields["rope_parameters"]
+    rope = oe.OlmoConfig.from_dict(fields)
+    flat = olmo2() | {"rope_parameters": rope.rope_parameters}
+    assert flat["rope_parameters"]["truncate"] is False
+    assert oe.OlmoConfig.from_dict(flat).rope == rope.rope
+    assert rope_regime(build(flat, torch.float32)) == "per-layer" and not transformers_says
 
 
 def test_the_published_config_loses_nothing():

@@ -4,13 +4,14 @@ And names that look like something else: they are printed as they are.
 """
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
-from support.checkpoints import tiny_fields
+from support.checkpoints import tiny_fields, write_random
 from support.commands import answer, refused, run
 from support.random_olmo import yarn
 
@@ -102,9 +103,12 @@ def test_a_config_that_never_ends(tmp_path):
 
 @pytest.mark.parametrize("model_type, theta", [("olmo2", 10_000), ("olmo3", 500_000)])
 def test_a_theta_that_is_not_said_is_that_of_transformers(tmp_path, model_type, theta):
-    said = {"rope_parameters": None, "rope_scaling": None, "rope_theta": None}
-    kinds = {"layer_types": None} if model_type == "olmo2" else {}
-    config = read_config(str(described(tmp_path / "m", model_type=model_type, **said, **kinds)))
+    fields = tiny_fields() | {"model_type": model_type}
+    of_olmo3 = ("layer_types", "sliding_window") if model_type == "olmo2" else ()
+    for field in ("rope_parameters", "rope_scaling", "rope_theta", *of_olmo3):
+        fields.pop(field, None)
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    config = read_config(tmp_path)
     assert config.rope["full_attention"].rope_theta == theta
 
 
@@ -120,6 +124,39 @@ def test_a_theta_that_is_not_said_is_that_of_transformers(tmp_path, model_type, 
 )
 def test_numbers_beyond_all_measure(words):
     refused(*words)
+
+
+@pytest.mark.parametrize("given", ["x", "1.5", "-1", "", "9" * 5000])
+@pytest.mark.parametrize("option", ["--layer", "--head"])
+def test_what_is_no_number(option, given):
+    other = "--head" if option == "--layer" else "--layer"
+    said = refused("head", "tiny", f"{option}={given}", other, 1)
+    assert f"{option} '" in said and "Write a whole number, 0 or more." in said and len(said) < 200
+
+
+def test_a_number_that_is_too_large_or_too_small():
+    for given in ("0", str(10**13)):
+        said = refused("flops", "tiny", "--seq", given)
+        assert f"--seq '{given}' cannot be read. Write a whole number, 1 to 1,000,0" in said
+
+
+def test_a_dtype_of_no_letters_is_none():
+    assert "Unknown dtype ''. Choose " in refused("verify", "tiny", "--dtype", "")
+
+
+def test_a_text_where_no_tokenizer_is_names_the_options(tmp_path):
+    assert "Give --ids 5,6,7 or --prompt-length 3." in refused("trace", "olmo3-7b", "--prompt=hi")
+    write_random(tmp_path)
+    assert "Give --ids 5,6,7." in refused("verify", tmp_path, "--prompt=hi")
+
+
+def test_bytes_that_are_no_text(tmp_path):
+    odd = os.fsdecode(b"\xff")
+    assert "The prompt holds bytes that are no UTF-8" in refused("trace", "tiny", "--prompt", odd)
+    directory = described(tmp_path / odd)
+    assert answer("config", directory)["hidden_size"] == 32
+    write_random(directory)
+    assert "The directory's name holds bytes" in refused("trace", directory)
 
 
 def test_a_length_beyond_the_vocabulary_is_a_length(tmp_path):

@@ -22,7 +22,7 @@ def test_config_json(name, parameters):
     assert config["layer_types"][:4] == ["sliding_attention"] * 3 + ["full_attention"]
     assert sum(part["parameters"] * part["count"] for part in config["components"]) == parameters
     assert config["head_dim"] == 128 and config["full_attention_layers"][0] == 3
-    assert set(config["kv_cache"]["at_max_position"]) == {"capped", "uncapped"}
+    assert set(config["kv_cache"]["at_max_position"]) == {"capped", "uncapped", "between_steps"}
 
 
 WITHOUT_A_MODEL = [

@@ -79,3 +79,9 @@ def test_tables_for_people():
 )
 def test_bad_input_is_one_line_and_exit_code_2(words, complaint):
     assert complaint in refused(*words)
+
+
+@pytest.mark.parametrize("seq", [1024, 1025])
+def test_more_positions_than_the_model_is_made_for_are_noted(seq):
+    shown = " ".join(run("flops", "tiny", "--seq", seq).stdout.split())
+    assert ("made for up to 1,024 positions" in shown) == (seq > 1024)

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import signal
 import socket
 import sys
 import time
@@ -84,6 +85,29 @@ def test_while_a_command_is_at_work(module, name, words):
     ran = interrupted(AT_CALL.format(module=module, name=name), *words, "--json")
     assert ran.stdout == "" and "Traceback" not in ran.stderr
     assert ran.stderr.strip().count("\n") == 0
+
+
+def test_a_second_time_on_the_way_out():
+    twice = """
+import os, signal
+
+def leave(code, leave=os._exit):
+    os._exit = leave
+    signal.raise_signal(signal.SIGINT)
+    leave(code)
+
+os._exit = leave
+"""
+    ran = interrupted(twice + AT_IMPORT.format(module="rich.console"), "config", "tiny")
+    assert (ran.stdout, ran.stderr.strip()) == ("", "")
+
+
+def test_after_the_result_while_python_puts_its_things_away():
+    """It ends the process, as a shell's 130, and the result has been said."""
+    at_exit = "import atexit, signal; atexit.register(signal.raise_signal, signal.SIGINT)\n"
+    code = at_exit + RUN.format(words=["config", "tiny", "--json"])
+    ran = run_python("-c", code, code=-signal.SIGINT)
+    assert json.loads(ran.stdout) and ran.stderr == ""
 
 
 def test_the_console_script_and_the_module_are_the_same_door():

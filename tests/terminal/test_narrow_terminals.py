@@ -33,6 +33,16 @@ def test_nothing_is_cut(words, model):
     assert max(map(len, shown.splitlines())) <= 80
 
 
+@pytest.mark.parametrize(
+    "words", [["config"], ["flops"], ["trace"], ["trace", "--all"], ["verify"]], ids=" ".join
+)
+def test_where_a_table_has_no_room_no_digit_is_cut(words):
+    """It runs over the edge, where a terminal goes on in the next line."""
+    narrow, wide = (run(words[0], "tiny", *words[1:], columns=n).stdout for n in (40, 120))
+    assert "…" not in narrow.replace("as …", "").replace("… the", "")
+    assert set(re.findall(r"\d[\d,.]{3,}", wide)) <= set(re.findall(r"\d[\d,.]{3,}", narrow))
+
+
 def test_config_breaks_no_name():
     shown = run("config", "olmo3-7b").stdout
     for component in read_config("olmo3-7b").components:

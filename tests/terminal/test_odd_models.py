@@ -43,7 +43,7 @@ def test_what_it_has_not_is_said(all_full):
 
 
 def test_weights_that_began_as_zeros(tmp_path):
-    model = tiny_with(tmp_path, lambda fields: fields.update(initializer_range=0))
+    model = tiny_with(tmp_path, lambda fields: fields.update(initializer_range=0.0))
     shown = run("head", model, "--layer", 0, "--head", 0).stdout
     assert "–" in shown and "inf" not in shown and "norm is 0.00" in shown
     assert answer("head", model, "--layer", 0, "--head", 0)["initial_norm"] == 0

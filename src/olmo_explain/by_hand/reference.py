@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from olmo_explain.by_hand.rope import cos_sin, rotate
 from olmo_explain.by_hand.weights import Weights, check_has_weights
-from olmo_explain.checkpoint import Checkpoint, LayerType, OlmoConfig, config_of
-from olmo_explain.errors import UsageError
-from olmo_explain.ids import as_ids, as_mask
+from olmo_explain.checkpoint import Checkpoint, LayerType, OlmoConfig, check_supported, config_of
+from olmo_explain.errors import OutOfRange, UsageError
+from olmo_explain.ids import as_ids, as_mask, check_room
 from olmo_explain.undo import no_grad
 
 STEPS = {
@@ -272,7 +272,8 @@ class Activations(dict[tuple[int | None, str], Tensor]):
     def __missing__(self, key: Any) -> Tensor:
         if isinstance(key, str) and (None, key) in self:
             return self[None, key]
-        raise KeyError(key)
+        names = ", ".join(dict.fromkeys(name for _, name in self))
+        raise OutOfRange(f"There is no value {key!r:.60} among these", f"Their names are {names}")
 
 
 def run_by_hand(
@@ -310,6 +311,7 @@ def run_by_hand(
     attention_mask = as_mask(attention_mask, ids)
     dtype = dtype or Weights(model)["model.norm.weight"].dtype
     weights = Weights(model, dtype, ids.device)
+    check_room(ids, config.num_attention_heads, dtype.itemsize, times=config.num_hidden_layers)
     with no_grad():
         values = walk(weights, config, ids, attention_mask)
         return Activations({(value.layer, value.name): value.tensor for value in values})
@@ -318,13 +320,3 @@ def run_by_hand(
 def lm_head(config: OlmoConfig) -> str:
     """The name of the weight that makes logits: the embedding's where the two are tied."""
     return "model.embed_tokens.weight" if config.tie_word_embeddings else "lm_head.weight"
-
-
-def check_supported(config: OlmoConfig) -> None:
-    """Raises UsageError for what config.json allows and no published OLMo has."""
-    if config.attention_bias:
-        raise UsageError("attention_bias is true", "Choose a model without: no OLMo 2 or 3 has one")
-    if config.hidden_act != "silu":
-        raise UsageError(
-            f"hidden_act is {config.hidden_act!r}", "Choose a model with 'silu', as every OLMo has"
-        )

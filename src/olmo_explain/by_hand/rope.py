@@ -39,12 +39,15 @@ def yarn_ramp(rope: Rope, head_dim: int) -> Float[Tensor, "pair"]:
 
     In the 7B pairs 0 to 18 keep their frequency and pairs 35 to 63 turn 8 times slower.
     """
-    first = max(math.floor(_pair_that_turns(rope.beta_fast, rope, head_dim)), 0)
-    last = min(math.ceil(_pair_that_turns(rope.beta_slow, rope, head_dim)), head_dim - 1)
-    # Where the two are one: a step instead of a line, and no division by zero.
-    width = last - first or 0.001
+    first = _pair_that_turns(rope.beta_fast, rope, head_dim)
+    last = _pair_that_turns(rope.beta_slow, rope, head_dim)
+    if rope.truncate:
+        first, last = math.floor(first), math.ceil(last)
+    first, last = max(first, 0), min(last, head_dim - 1)
+    if first == last:  # a step instead of a line, and no division by zero
+        last += 0.001
     pair = torch.arange(head_dim // 2).float()
-    return ((pair - first) / width).clamp(0, 1)
+    return ((pair - first) / (last - first)).clamp(0, 1)
 
 
 def _pair_that_turns(times: float | None, rope: Rope, head_dim: int) -> float:

@@ -1,25 +1,42 @@
 from .config import (
-    AS_PUBLISHED,
-    BYTES_PER_PARAMETER,
     Component,
     OlmoConfig,
+    check_config,
+    check_supported,
     config_of,
     note_rope,
     read_config,
+    read_json,
+)
+from .fields import (
+    ACTIVATIONS,
+    AS_PUBLISHED,
+    BYTES_PER_PARAMETER,
+    FIELDS,
+    LAYER_TYPES,
+    ROPE_FIELDS,
+    YARN_FIELDS,
+    LayerType,
+    field_table,
 )
 from .header import StoredTensor
 from .heads import PROJECTIONS, Head, HeadSlice, head_norms, head_slices, initial_norm, read_head
 from .hub import HubSource
 from .norms import frobenius
-from .rope_fields import LayerType, Rope
+from .rope_fields import Rope
 from .safetensors import Checkpoint, Place, widen
 from .source import PRESETS, FileMissing, LocalFile, LocalSource, ModelLike, Source, preset, resolve
 
 __all__ = [
+    "ACTIVATIONS",
     "AS_PUBLISHED",
     "BYTES_PER_PARAMETER",
+    "FIELDS",
+    "LAYER_TYPES",
     "PRESETS",
     "PROJECTIONS",
+    "ROPE_FIELDS",
+    "YARN_FIELDS",
     "Checkpoint",
     "Component",
     "FileMissing",
@@ -35,7 +52,10 @@ __all__ = [
     "Rope",
     "Source",
     "StoredTensor",
+    "check_config",
+    "check_supported",
     "config_of",
+    "field_table",
     "frobenius",
     "head_norms",
     "head_slices",
@@ -44,6 +64,7 @@ __all__ = [
     "preset",
     "read_config",
     "read_head",
+    "read_json",
     "resolve",
     "widen",
 ]

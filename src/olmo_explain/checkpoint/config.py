@@ -9,49 +9,24 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from dataclasses import fields as dataclass_fields
 from operator import index
 from typing import Any
 
-from olmo_explain.checkpoint.rope_fields import LayerType, Rope, read_ropes
-from olmo_explain.checkpoint.source import ModelLike, resolve
+from olmo_explain.checkpoint.fields import (
+    BYTES_PER_PARAMETER,
+    MODEL_TYPES,
+    RELATIONS,
+    LayerType,
+    read_fields,
+    refused,
+    shown,
+)
+from olmo_explain.checkpoint.rope_fields import Rope, read_ropes
+from olmo_explain.checkpoint.source import ModelLike, Source, resolve
 from olmo_explain.errors import ConfigError, OutOfRange, UsageError
 
-MODEL_TYPES = ("olmo2", "olmo3")
-BYTES_PER_PARAMETER = {"bfloat16": 2, "float16": 2, "float32": 4, "float64": 8}
-
-REQUIRED = (
-    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-    "max_position_embeddings",
-)  # fmt: skip
-SIZES = ("num_key_value_heads", "head_dim")
-DEFAULTS = {  # transformers' own, where config.json has none or null
-    "sliding_window": None,
-    "rms_norm_eps": 1e-5,
-    "initializer_range": 0.02,
-    "hidden_act": "silu",
-    "attention_bias": False,
-    "tie_word_embeddings": False,
-    "eos_token_id": None,
-    "pad_token_id": None,
-}
-OPTIONAL = {  # the types that JSON may give them; null is as if they were not there
-    "num_key_value_heads": int,
-    "head_dim": int,
-    "layer_types": list,
-    "sliding_window": int,
-    "rope_theta": int | float,
-    "rope_scaling": dict,
-    "rope_parameters": dict,
-    "rms_norm_eps": int | float,
-    "initializer_range": int | float,
-    "hidden_act": str,
-    "attention_bias": bool,
-    "tie_word_embeddings": bool,
-    "dtype": str,
-    "torch_dtype": str,
-}
 ROPE_NOTE = "_rope_of_config_json"
-AS_PUBLISHED = "Take config.json as it was published with the checkpoint"
 
 
 @dataclass(frozen=True)
@@ -102,7 +77,7 @@ class OlmoConfig:
     attention_bias: bool
     tie_word_embeddings: bool
     dtype: str
-    eos_token_id: int | None
+    eos_token_id: int | list[int] | None
     pad_token_id: int | None
 
     @classmethod
@@ -114,60 +89,34 @@ class OlmoConfig:
         model_type = fields.get("model_type")
         if model_type not in MODEL_TYPES:
             raise ConfigError(
-                f"{name} describes model_type {model_type!r}, which is not read here",
+                f"{name} describes model_type {shown(model_type)}, which is not read here",
                 f"Choose a model of type {' or '.join(MODEL_TYPES)}: OLMo 2, OLMo 3",
             )
-        if missing := [field for field in REQUIRED if type(fields.get(field)) is not int]:
-            raise ConfigError(f"{name} has no whole number for {', '.join(missing)}", AS_PUBLISHED)
-        for field, kind in OPTIONAL.items():
-            value = fields.get(field)
-            is_truth = isinstance(value, bool) and kind is not bool  # which Python takes for 0 or 1
-            if is_truth or not isinstance(value, kind | None):
-                raise ConfigError(f"{name} has {value!r} for {field}", AS_PUBLISHED)
-        layers, heads = fields["num_hidden_layers"], fields["num_attention_heads"]
-        layer_types = fields.get("layer_types") or _default_layer_types(model_type, layers)
-        given = {field: fields[field] for field in DEFAULTS if fields.get(field) is not None}
-        try:
-            config = cls(
-                model_type=model_type,
-                num_key_value_heads=fields.get("num_key_value_heads") or heads,
-                head_dim=fields.get("head_dim") or fields["hidden_size"] // heads,
-                layer_types=tuple(layer_types),
-                rope=read_ropes(fields),
-                dtype=fields.get("dtype") or fields.get("torch_dtype") or "bfloat16",
-                **{field: fields[field] for field in REQUIRED},
-                **(DEFAULTS | given),
-            )
-        except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-            raise ConfigError(
-                f"{name} has rope or head fields that cannot be read ({error!r})", AS_PUBLISHED
-            ) from error
-        config._check(name)
+        read = read_fields(fields, name)
+        layers, heads = read["num_hidden_layers"], read["num_attention_heads"]
+        kinds = read["layer_types"]
+        if model_type == "olmo2" and "sliding_window" not in fields:
+            read["sliding_window"] = None
+        config = cls(
+            **{
+                field.name: read[field.name]
+                for field in dataclass_fields(cls)
+                if field.name in read
+            }
+            | {
+                "num_key_value_heads": read["num_key_value_heads"] or heads,
+                "head_dim": read["head_dim"] or read["hidden_size"] // heads,
+                "layer_types": tuple(
+                    _default_layer_types(model_type, layers) if kinds is None else kinds
+                ),
+                "dtype": read["dtype"] or read["torch_dtype"] or "bfloat16",
+            },
+            rope=read_ropes(read, name),
+        )
+        for field, must_be, holds in RELATIONS:
+            if not holds(config):
+                raise refused(name, field, getattr(config, field), must_be)
         return config
-
-    def _check(self, name: str) -> None:
-        sizes = {field: getattr(self, field) for field in (*REQUIRED, *SIZES)}
-        faults = {
-            **{f"{size} for {field}, a size below 1": size < 1 for field, size in sizes.items()},
-            f"{len(self.layer_types)} layer_types for {self.num_hidden_layers} layers": (
-                len(self.layer_types) != self.num_hidden_layers
-            ),
-            "a layer type that is neither sliding_attention nor full_attention": (
-                any(t not in ("sliding_attention", "full_attention") for t in self.layer_types)
-            ),
-            "sliding layers but no sliding_window of 1 or more": (
-                "sliding_attention" in self.layer_types and (self.sliding_window or 0) < 1
-            ),
-            f"{self.num_attention_heads} heads that do not divide among "
-            f"{self.num_key_value_heads} key-value heads": (
-                self.num_attention_heads % max(self.num_key_value_heads, 1) != 0
-            ),
-            f"dtype {self.dtype!r}": self.dtype not in BYTES_PER_PARAMETER,
-            f"{self.rms_norm_eps} for rms_norm_eps": not 0 < self.rms_norm_eps < math.inf,
-        }
-        for fault, found in faults.items():
-            if found:
-                raise ConfigError(f"{name} has {fault}", AS_PUBLISHED)
 
     # -- layers and heads ------------------------------------------------------------------------
 
@@ -184,6 +133,13 @@ class OlmoConfig:
     def queries_per_kv_head(self) -> int:
         """How many query heads share one key-value head: 1 in the 7B, 5 in the 32B."""
         return self.num_attention_heads // self.num_key_value_heads
+
+    @property
+    def rope_parameters(self) -> dict[str, Any]:
+        """`rope` as transformers 5.13 and newer read it from config.json, and 5.0 an OLMo 2's."""
+        if self.model_type == "olmo2":
+            return self.rope["full_attention"].to_dict()
+        return {kind: rope.to_dict() for kind, rope in self.rope.items()}
 
     def check_layer(self, layer: int) -> int:
         """The layer's number, or OutOfRange with the range that there is."""
@@ -244,15 +200,21 @@ class OlmoConfig:
 
     # -- the KV cache ----------------------------------------------------------------------------
 
-    def kv_cache_bytes(self, positions: int, batch: int = 1, *, capped: bool = True) -> int:
-        """Bytes of keys and values kept for `positions` tokens, in the config's dtype.
+    def kv_cache_bytes(
+        self, positions: int, batch: int = 1, *, capped: bool = True, between_steps: bool = False
+    ) -> int:
+        """Bytes of keys and values for `positions` tokens, in the config's dtype.
 
-        `capped`: a sliding layer keeps only its window. Otherwise every layer keeps every position,
-        as a cache does that ignores layer types.
+        `capped`: a sliding layer has only its window, those that the last query sees, its own
+        position included. Otherwise every layer has every position, as in a cache that ignores
+        layer types. `between_steps`: what transformers' DynamicCache keeps of a capped one until
+        the next token comes, which brings its own key: window − 1 positions.
         """
         size = BYTES_PER_PARAMETER[self.dtype]
         per_layer = 2 * self.num_key_value_heads * self.head_dim * size
         windows = [self.window_of(kind) if capped else None for kind in self.layer_types]
+        if between_steps:  # of a window of 1 it keeps all: its slice from −0 on is the whole
+            windows = [window and window - 1 for window in windows]
         return batch * per_layer * sum(min(positions, window or positions) for window in windows)
 
     # -- as data ---------------------------------------------------------------------------------
@@ -262,6 +224,7 @@ class OlmoConfig:
         longest = self.max_position_embeddings
         return {
             **asdict(self),
+            "rope_parameters": self.rope_parameters,
             "full_attention_layers": self.full_attention_layers,
             "parameters": self.parameters,
             "bytes": self.bytes,
@@ -274,6 +237,7 @@ class OlmoConfig:
                 "at_max_position": {
                     "capped": self.kv_cache_bytes(longest),
                     "uncapped": self.kv_cache_bytes(longest, capped=False),
+                    "between_steps": self.kv_cache_bytes(longest, between_steps=True),
                 },
             },
         }
@@ -286,14 +250,30 @@ def read_config(model: ModelLike) -> OlmoConfig:
     7298011136
     """
     source = resolve(model)
+    return OlmoConfig.from_dict(read_json(source), f"{source.name}: config.json")
+
+
+def read_json(source: Source) -> dict[str, Any]:
+    """The object in config.json, every field of it, known here or not."""
     name = f"{source.name}: config.json"
     try:
-        fields = json.loads(source.read("config.json"))
+        text = source.read("config.json").decode()
+        if text.startswith("\ufeff"):
+            raise ConfigError(
+                f"{name} begins with a byte order mark, with which transformers does not read it",
+                "Save it as UTF-8 without one",
+            )
+        fields = json.loads(text, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{name} is not JSON ({error})", "Download it again") from error
     if not isinstance(fields, dict):
         raise ConfigError(f"{name} holds no JSON object", "Download it again")
-    return OlmoConfig.from_dict(fields, name)
+    return fields
+
+
+def _whole(digits: str) -> int | float:
+    """Python makes no int of more than 4,300 digits, and no field holds one of a tenth of them."""
+    return int(digits) if len(digits) < 400 else float(digits)
 
 
 def config_of(model: Any) -> OlmoConfig:
@@ -306,15 +286,26 @@ def config_of(model: Any) -> OlmoConfig:
         raise UsageError(
             f"{type(model).__name__} is no OLMo of transformers", "Give what load(…) gives"
         )
-    fields = model.config.to_dict()
-    ropes = fields.get("rope_parameters") or {}
-    if "rope_type" in ropes:
-        # A flat object, to which transformers ≥ 5.13 added one for each layer type: it leaves the
-        # YaRN that was meant where nothing reads it.
-        flat = {key: value for key, value in ropes.items() if not isinstance(value, dict)}
-        fields["rope_parameters"] = flat
-    config = OlmoConfig.from_dict(fields, type(model).__name__)
+    config = OlmoConfig.from_dict(model.config.to_dict(), type(model).__name__)
     return replace(config, rope=getattr(model, ROPE_NOTE, config.rope))
+
+
+def check_config(given: Any) -> OlmoConfig:
+    """The config that was given; UsageError for a MODEL's name or a model, which are none."""
+    if isinstance(given, OlmoConfig):
+        return given
+    what = repr(given) if isinstance(given, str) else f"A {type(given).__name__}"
+    raise UsageError(f"{what:.60} is no config", "Give what read_config(MODEL) gives")
+
+
+def check_supported(config: OlmoConfig) -> None:
+    """UsageError for what config.json allows, no published OLMo has, and nothing here computes."""
+    if config.attention_bias:
+        raise UsageError("attention_bias is true", "Choose a model without: no OLMo 2 or 3 has one")
+    if config.hidden_act != "silu":
+        raise UsageError(
+            f"hidden_act is {config.hidden_act!r}", "Choose a model with 'silu', as every OLMo has"
+        )
 
 
 def note_rope(model: Any, config: OlmoConfig) -> None:

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from olmo_explain.checkpoint.config import OlmoConfig, read_config
-from olmo_explain.checkpoint.norms import frobenius, squares_of_columns, squares_of_rows
+from olmo_explain.checkpoint.config import OlmoConfig, check_config, read_config
+from olmo_explain.checkpoint.norms import frobenius, norms_of_columns, norms_of_rows
 from olmo_explain.checkpoint.safetensors import Checkpoint, StoredTensor
 from olmo_explain.checkpoint.source import ModelLike
 from olmo_explain.waiting import progress
@@ -93,6 +93,7 @@ class Head:
 
 def head_slices(config: OlmoConfig, layer: int, head: int) -> dict[str, HeadSlice]:
     """The four slices of a head, by projection. OutOfRange when the model does not have it."""
+    config = check_config(config)
     layer, head = config.check_layer(layer), config.check_head(head)
     D, Dh = config.hidden_size, config.head_dim
     kv_head = head // config.queries_per_kv_head
@@ -119,6 +120,7 @@ def read_head(model: ModelLike | Checkpoint, layer: int, head: int) -> Head:
         projection: frobenius(checkpoint.read_bits(tensor.name, **part.chosen()), tensor.dtype)
         for (projection, part), tensor in zip(slices.items(), tensors, strict=True)
     }
+    checkpoint.check_unchanged()
     kv_head = head // config.queries_per_kv_head
     return Head(layer, head, config.layer_types[layer], kv_head, slices, norms)
 
@@ -143,9 +145,9 @@ def head_norms(model: ModelLike | Checkpoint) -> dict[str, Float[np.ndarray, "la
     tensors = checkpoint.check_shapes(config, jobs)
 
     def norms_of(tensor: StoredTensor) -> Float64[np.ndarray, " head"]:
-        squares = squares_of_columns if jobs[tensor.name] == "o_proj" else squares_of_rows
+        of_heads = norms_of_columns if jobs[tensor.name] == "o_proj" else norms_of_rows
         with checkpoint.borrow(tensor.name) as bits:
-            return np.sqrt(squares(bits, tensor.dtype, config.head_dim))
+            return of_heads(bits, tensor.dtype, config.head_dim)
 
     norms: dict[str, list] = {name: [] for name in PROJECTIONS}
     with (
@@ -166,6 +168,7 @@ def initial_norm(config: OlmoConfig) -> float:
     0.02·√(128·4096) = 14.48 for the 7B. Training has moved a slice as far as its norm departs from
     this, at least.
     """
+    config = check_config(config)
     return config.initializer_range * math.sqrt(config.head_dim * config.hidden_size)
 
 

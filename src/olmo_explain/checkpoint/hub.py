@@ -1,14 +1,25 @@
 """A repository on the Hugging Face hub: its commit, its files, and byte ranges of large ones."""
 
+import re
+import socket
+import ssl
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from olmo_explain.checkpoint.source import FileMissing, LocalFile, Remembering, missing_file
-from olmo_explain.checkpoint.web import RETRY, RemoteFile, pause, shown
+from olmo_explain.checkpoint.source import (
+    FileMissing,
+    LocalFile,
+    Remembering,
+    missing_file,
+    read_small,
+)
+from olmo_explain.checkpoint.web import RETRY, RemoteFile, pause
 from olmo_explain.errors import ExplainError, ModelNotFound, RemoteError, UsageError
+from olmo_explain.settings import is_server, proxies, wrong_setting
 from olmo_explain.waiting import progress
+from olmo_explain.words import shown
 
 SECONDS = 5.0
 
@@ -28,10 +39,12 @@ class HubSource(Remembering):
         try:  # here its settings are read
             from huggingface_hub import constants
         except ValueError as error:
-            raise UsageError(
+            raise wrong_setting(error) or UsageError(
                 f"huggingface_hub refuses one of its settings ({error})",
                 "Check HF_ENDPOINT, and what else begins with HF_",
             ) from None
+        if not is_server(constants.ENDPOINT):
+            raise UsageError("HF_ENDPOINT names no server", "Write https://host, or unset it")
         self._settings = constants
 
     def _read(self, filename: str) -> bytes:
@@ -40,7 +53,7 @@ class HubSource(Remembering):
         path = self._ask(
             hf_hub_download, self.repository, filename, revision=self.commit, missing=filename
         )
-        return self._ask(Path(path).read_bytes)
+        return self._ask(read_small, Path(path), f"{self.name}/{filename}")
 
     def open(self, filename: str) -> LocalFile | RemoteFile:
         from huggingface_hub import get_token, hf_hub_url
@@ -77,10 +90,15 @@ class HubSource(Remembering):
                 timeout=SECONDS,
                 expand=["sha"],
             )
-        except RemoteError:
+        except (RemoteError, UsageError):  # no network, or a setting that bars the way to it
             if not cached:
                 raise
             return cached.parent.name
+        if not re.fullmatch("[0-9a-f]{40}", str(info.sha)):  # it becomes a part of paths
+            raise RemoteError(
+                f"{shown(self._settings.ENDPOINT)} names no commit of {self.repository}",
+                "Check HF_ENDPOINT",
+            )
         # By its name, so that the cache remembers what the name stood for.
         self._ask(hf_hub_download, self.repository, "config.json", revision=self.revision)
         return info.sha
@@ -104,6 +122,8 @@ class HubSource(Remembering):
             while True:
                 try:
                     return call(*args, **options)
+                except ExplainError:
+                    raise
                 # Beside its own errors come those of its HTTP client: requests, httpx or httpx2.
                 except Exception as error:
                     response = getattr(error, "response", None)
@@ -132,6 +152,8 @@ class HubSource(Remembering):
         if isinstance(error, errors.LocalEntryNotFoundError):
             if self._settings.HF_HUB_OFFLINE:
                 return self._not_in_cache(filename)
+            if error.__cause__ and (wrong := wrong_setting(error.__cause__)):
+                return wrong
             return RemoteError(f"{hub} stopped answering", "Check the network, then try again")
         if isinstance(error, errors.EntryNotFoundError):
             return missing_file(self.name, filename)
@@ -142,14 +164,22 @@ class HubSource(Remembering):
             )
         if status is not None:
             return RemoteError(f"{hub} answered {status} for {self.repository}", "Try again later")
-        if isinstance(error, OSError) and error.filename:
+        if wrong := wrong_setting(error):
+            return wrong
+        if isinstance(error, OSError) and error.strerror and not _is_of_network(error):
             return RemoteError(
-                f"The cache of the hub cannot be used: {error.filename} ({error.strerror})",
-                "Check HF_HOME",
+                f"The cache of the hub cannot be used: {error.filename or ''} ({error.strerror})",
+                "Set HF_HOME to another directory, with room, where you may write",
             )
+        if not _is_of_network(error):
+            return RemoteError(
+                f"{hub} answered what cannot be used ({type(error).__name__})",
+                "Check HF_ENDPOINT, or name a local directory",
+            )
+        to_check = ", ".join(["the network", *proxies()])
         return RemoteError(
             f"{hub} cannot be reached ({type(error).__name__})",
-            "Check the network and HF_ENDPOINT, or name a local directory",
+            f"Check {to_check} and HF_ENDPOINT, or name a local directory",
         )
 
     def _unknown(self) -> ModelNotFound:
@@ -165,3 +195,11 @@ class HubSource(Remembering):
             f"HF_HUB_OFFLINE is set, and the cache has no {filename} of {self.name}",
             "Unset it, or download the model first",
         )
+
+
+def _is_of_network(error: Exception) -> bool:
+    """Whether a connection failed, and not a disk. httpx is not imported for its errors."""
+    kinds = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
+    names = {kind.__name__ for kind in type(error).__mro__}
+    its_own = {"NetworkError", "TimeoutException", "ProxyError"}
+    return isinstance(error, kinds) or bool(names & its_own)

@@ -1,4 +1,4 @@
-"""How large weights are: Frobenius norms and sums of squares of stored bits. No torch."""
+"""How large weights are: Frobenius norms of stored bits. No torch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 from olmo_explain.checkpoint.safetensors import widen
 
 if TYPE_CHECKING:  # only annotations need it, and it would double the time to import this
+    from collections.abc import Sequence
+
     from jaxtyping import Float64, UInt
 
     from olmo_explain.checkpoint.safetensors import Bits
@@ -17,6 +19,7 @@ if TYPE_CHECKING:  # only annotations need it, and it would double the time to i
 # A block of bfloat16 and half of it in float32 are 512 KiB each: they stay in a core's own cache,
 # and are long enough that threads seldom wait for Python's lock.
 BLOCK_NUMBERS = 2**18
+TRUSTED = {"F32": 2.0**-100, "F64": 2.0**-968}  # 2²⁶ and 2⁵⁴ times the least normal number
 HALF, UPPER_HALF = np.uint32(16), np.uint32(0xFFFF0000)
 
 
@@ -26,19 +29,62 @@ def frobenius(bits: Bits, dtype: str) -> float:
     >>> frobenius(np.array([[0x4040, 0x4080]], dtype="<u2"), "BF16")  # 3 and 4
     5.0
     """
-    return math.sqrt(_squares(bits, dtype).sum())
+    (norm,) = _roots(_squares(bits, dtype).sum(keepdims=True).ravel(), [bits], dtype)
+    return float(norm)
 
 
-def squares_of_rows(bits: Bits, dtype: str, count: int) -> Float64[np.ndarray, " part"]:
-    """Sums of squares of a matrix, of each `count` rows together: a head's, in q, k and v."""
+def norms_of_rows(bits: Bits, dtype: str, count: int) -> Float64[np.ndarray, " part"]:
+    """Frobenius norms of a matrix, of each `count` rows together: a head's, in q, k and v."""
     # Taken as few long rows.
     long = bits.reshape(-1, _rows_at_once(bits.shape[1], count) * bits.shape[1])
-    return _squares(long, dtype).reshape(len(bits) // count, -1).sum(axis=1)
+    parts = list(bits.reshape(len(bits) // count, -1))
+    return _roots(_squares(long, dtype).reshape(len(parts), -1).sum(axis=1), parts, dtype)
 
 
-def squares_of_columns(bits: Bits, dtype: str, count: int) -> Float64[np.ndarray, " part"]:
+def norms_of_columns(bits: Bits, dtype: str, count: int) -> Float64[np.ndarray, " part"]:
     """The same of each `count` columns together: a head's, in o_proj, whose rows cross them all."""
-    return _squares(bits, dtype, parts=bits.shape[1] // count).sum(axis=0)
+    parts = np.split(bits, bits.shape[1] // count, axis=1)
+    return _roots(_squares(bits, dtype, parts=len(parts)).sum(axis=0), parts, dtype)
+
+
+def _roots(
+    sums: Float64[np.ndarray, " part"], parts: Sequence[Bits], dtype: str
+) -> Float64[np.ndarray, " part"]:
+    """The roots of sums of squares of these parts, all of one size; where they cannot be trusted,
+    the norms themselves.
+
+    A square below the least normal number loses at most that much, and n squares n times as much.
+    That is too little to be seen, less than a rounding, in a sum of n · TRUSTED or more. A sum that
+    is less may be of small numbers, or of none; one that is infinite or NaN, of large ones.
+    """
+    trusted = TRUSTED["F64" if dtype == "F64" else "F32"] * parts[0].size
+    roots = np.sqrt(sums)
+    for part in map(int, np.flatnonzero(~((sums >= trusted) & (sums < np.inf)))):
+        roots[part] = _scaled_norm(parts[part], dtype)
+    return roots
+
+
+def _scaled_norm(bits: Bits, dtype: str) -> float:
+    """A norm where squares may be beyond all measure, at either end: numbers are scaled first."""
+    rows = _as_rows(bits)
+    block = _block(rows.shape[1])
+    sums: list[tuple[float, int]] = []  # of a block, and the power of two that it was divided by
+    for first in range(0, len(rows), block):
+        if (some := rows[first : first + block]).any():
+            numbers = widen(some, dtype).astype(np.float64)
+            if not (largest := np.abs(numbers).max()):  # −0 has a bit, and no size
+                continue
+            exponent = int(np.frexp(largest)[1])
+            scaled = np.ldexp(numbers, -exponent) if np.isfinite(largest) else largest
+            sums.append((float(np.square(scaled).sum()), exponent))
+    greatest = max((exponent for _, exponent in sums), default=0)
+    whole = sum(float(np.ldexp(part, 2 * (exponent - greatest))) for part, exponent in sums)
+    with np.errstate(over="ignore"):
+        return float(np.ldexp(math.sqrt(whole), greatest))
+
+
+def _as_rows(bits: Bits) -> Bits:
+    return bits.reshape(len(bits), -1) if bits.ndim else bits.reshape(1, 1)
 
 
 def _squares(bits: Bits, dtype: str, parts: int = 1) -> Float64[np.ndarray, "row part"]:
@@ -49,26 +95,18 @@ def _squares(bits: Bits, dtype: str, parts: int = 1) -> Float64[np.ndarray, "row
     """
     if not bits.size:
         return np.zeros((1, parts))
-    rows = bits.reshape(len(bits), -1) if bits.ndim else bits.reshape(1, 1)
+    rows = _as_rows(bits)
     if dtype == "BF16" and rows.shape[1] % (2 * parts) == 0 and rows.flags.c_contiguous:
-        squares = _squares_in_pairs(rows.view("<u4"), parts)
-    else:
-        squares = _squares_in_blocks(rows, dtype, parts)
-    if not np.isfinite(squares).all():  # numbers near float32's largest, or infinite ones
-        squares = _squares_in_blocks(rows, dtype, parts, np.float64)
-    return squares
+        return _squares_in_pairs(rows.view("<u4"), parts)
+    return _squares_in_blocks(rows, dtype, parts)
 
 
-def _squares_in_blocks(
-    rows: Bits, dtype: str, parts: int, summed_in: type | None = None
-) -> Float64[np.ndarray, "row part"]:
+def _squares_in_blocks(rows: Bits, dtype: str, parts: int) -> Float64[np.ndarray, "row part"]:
     squares = np.empty((len(rows), parts))
     block = _block(rows.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):  # infinite weights have infinite norms
         for first in range(0, len(rows), block):
             numbers = widen(rows[first : first + block], dtype)
-            if summed_in:
-                numbers = numbers.astype(summed_in)
             pieces = numbers.reshape(len(numbers), parts, -1)
             squares[first : first + block] = np.vecdot(pieces, pieces)
     return squares

@@ -14,10 +14,13 @@ dtype('float32')
 
 from __future__ import annotations
 
+import re
+import reprlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +40,8 @@ if TYPE_CHECKING:  # only annotations need these, and jaxtyping takes as long as
 BITS = {"BF16": "<u2", "F16": "<u2", "F32": "<u4", "F64": "<u8"}
 """The dtypes that are read, and the unsigned integers that hold their bits."""
 
+A_SLICE = "Give slice(a, b), of whole numbers: b is the one after the last"
+MOST_RANGES = 2**20  # four times the rows of the largest vocabulary
 SINGLE_FILE = "model.safetensors"
 
 
@@ -72,9 +77,10 @@ class Place:
 class Checkpoint:
     """The safetensors files of a MODEL: one `model.safetensors`, or shards and their index.
 
-    Local files are memory-mapped; over HTTP and from the hub only the header and the ranges that
-    hold the wanted numbers are asked for. A shard's header is read when it is first needed, and
-    checked whole: a damaged file is a CheckpointError that names it.
+    Local files are memory-mapped, and have to stay as they are while they are read; over HTTP and
+    from the hub only the header and the ranges that hold the wanted numbers are asked for. The
+    header of a shard is read when it is first needed, and checked whole: a damaged file is a
+    CheckpointError that names it.
     """
 
     def __init__(self, model: ModelLike):
@@ -110,11 +116,9 @@ class Checkpoint:
 
     def tensor(self, name: str) -> StoredTensor:
         """Where a tensor lies. CheckpointError when the checkpoint does not have it."""
-        if name not in self._shard_of:
-            near = get_close_matches(name, self.names, n=2, cutoff=0.4) or self.names[:1]
+        if not (isinstance(name, str) and name in self._shard_of):
             raise CheckpointError(
-                f"{self.source.name} has no tensor {name!r}",
-                f"The nearest names are {', '.join(near)}" if near else "It holds none at all",
+                f"{self.source.name} has no tensor {name!r:.200}", _nearest(name, self.names)
             )
         shard = self._shard_of[name]
         try:
@@ -132,8 +136,10 @@ class Checkpoint:
         return tensors[name]
 
     def check_shapes(self, config: OlmoConfig, names: Iterable[str]) -> list[StoredTensor]:
-        """Where these tensors lie; CheckpointError when config.json gives one another shape."""
+        """Where these tensors lie; CheckpointError when config.json does not fit the weights."""
         shapes = config.shapes
+        names = list(names)
+        self._check_names(config, names)
         tensors = [self.tensor(name) for name in names]
         for tensor in tensors:
             if tensor.shape != shapes[tensor.name]:
@@ -144,10 +150,32 @@ class Checkpoint:
                 )
         return tensors
 
+    def _check_names(self, config: OlmoConfig, names: list[str]) -> None:
+        """That weights and config.json agree on how many layers there are, and of which parts."""
+        numbers = {
+            int(n) for name in self.names for n in re.findall(r"^model\.layers\.(\d+)\.", name)
+        }
+        layers = max(numbers, default=-1) + 1
+        missing = [name for name in names if name not in self._shard_of]
+        if layers and layers != config.num_hidden_layers:
+            said = (
+                f"num_hidden_layers {config.num_hidden_layers:,}, and the weights have {layers:,}"
+            )
+        elif any(name.endswith(".bias") for name in missing):
+            said = "attention_bias true, and the weights have no biases"
+        elif "lm_head.weight" in missing:
+            said = "tie_word_embeddings false, and the weights have no lm_head.weight"
+        else:
+            return
+        raise CheckpointError(
+            f"{self.source.name}: config.json says {said}", "Take both from the same checkpoint"
+        )
+
     def locate(self, name: str, rows: slice | None = None, cols: slice | None = None) -> Place:
         """The byte ranges of some rows (first axis) and columns (second axis); all if not given.
 
-        Whole rows are one range, columns one range a row. OutOfRange when there are no such.
+        Whole rows are one range, columns one range a row. OutOfRange when there are no such, or
+        more than a million ranges.
 
         >>> Checkpoint("allenai/Olmo-3-7B-Instruct").locate(
         ...     "model.layers.17.self_attn.q_proj.weight", rows=slice(3456, 3584)
@@ -163,14 +191,14 @@ class Checkpoint:
         row_range = _bounds("row", rows, tensor, axis=0)
         col_range = _bounds("column", cols, tensor, axis=1)
         shape = [stop - start for start, stop in (row_range, col_range)][: len(tensor.shape)]
-        return Place(
-            tensor, (*shape, *tensor.shape[2:]), _byte_ranges(tensor, row_range, col_range)
-        )
+        ranges = _byte_ranges(tensor, row_range, col_range)
+        return Place(tensor, (*shape, *tensor.shape[2:]), ranges)
 
     def read_bits(self, name: str, rows: slice | None = None, cols: slice | None = None) -> Bits:
         """The bits as they are stored: uint16 for BF16 and F16, uint32 for F32, uint64 for F64.
 
-        Of whole rows of a local file this is a read-only view of the mapped file, not a copy.
+        Of a MiB or more of a local file's whole rows this is a read-only view of the mapped file,
+        not a copy: `check_unchanged` tells whether it is still what was stored.
         """
         place = self.locate(name, rows, cols)
         parts = self._shard(place.tensor.shard).file.read_ranges(place.byte_ranges)
@@ -193,6 +221,12 @@ class Checkpoint:
             yield self.read_bits(name)
         finally:
             self.release(name)
+        self.check_unchanged()
+
+    def check_unchanged(self) -> None:
+        """CheckpointError where a local file was written to or cut off since it was opened."""
+        for shard in self._shards.values():
+            shard.file.check_unchanged()
 
     def expect(self, name: str) -> None:
         """Prefetches a tensor of a local file: the disk is read while we go on."""
@@ -234,6 +268,26 @@ def widen(bits: Bits, dtype: str) -> Numbers:
     return bits.view({"F32": "<f4", "F64": "<f8"}[dtype])
 
 
+def _nearest(name: Any, names: list[str]) -> str:
+    """What to choose instead of a name that there is not."""
+    if not names:
+        return "It holds none at all"
+    asked = str(name)[:200].removesuffix(".weight").split(".")
+
+    def has_all(whole: str) -> bool:
+        parts = iter(whole.split("."))
+        return all(part in parts for part in asked)
+
+    # layers.3.q_proj has its parts in this order; norm.wieght is written alike; the last: embed.
+    near = list(filter(has_all, names)) or get_close_matches(".".join(asked), names, n=2)
+    if not near:
+        own = {part: whole for whole in reversed(names) for part in whole.split(".")[-2:]}
+        near = [own[part] for part in get_close_matches(asked[-1], own, n=2, cutoff=0.5)]
+    if near:
+        return f"The nearest names are {', '.join(near[:3])}"
+    return f"It has {len(names):,}, from {names[0]} to {names[-1]}"
+
+
 # -- rows and columns to bytes --------------------------------------------------------------------
 
 
@@ -247,13 +301,18 @@ def _bounds(what: str, chosen: slice | None, tensor: StoredTensor, axis: int) ->
             f"{tensor.name} has shape {list(tensor.shape)}, without {what}s to choose from",
             f"Leave the {what}s out",
         )
+    if not isinstance(chosen, slice):
+        raise UsageError(f"{what}s are chosen by a slice, not {reprlib.repr(chosen)}", A_SLICE)
     if chosen.step not in (None, 1):
         raise UsageError(f"{what}s cannot be chosen in steps of {chosen.step}", "Leave it out")
-    start = 0 if chosen.start is None else chosen.start
-    stop = count if chosen.stop is None else chosen.stop
+    try:
+        start = 0 if chosen.start is None else index(chosen.start)
+        stop = count if chosen.stop is None else index(chosen.stop)
+    except TypeError:
+        raise UsageError(f"{what}s are counted, and {chosen} counts none", A_SLICE) from None
     if not 0 <= start < stop <= count:
         raise OutOfRange(
-            f"{tensor.name} has no {what}s {start}:{stop}",
+            f"{tensor.name} has no {what}s {reprlib.repr(start)}:{reprlib.repr(stop)}",
             f"It has {count}; choose a:b with 0 <= a < b <= {count}",
         )
     return start, stop
@@ -270,6 +329,11 @@ def _byte_ranges(
     start, end = (tensor.start + row * row_bytes for row in rows)
     if cols == (0, col_count):
         return [(start, end)]
+    if (count := rows[1] - rows[0]) > MOST_RANGES:
+        raise OutOfRange(
+            f"These columns of {tensor.name} lie in {count:,} ranges of bytes, one for each row",
+            f"Choose up to {MOST_RANGES:,} rows",
+        )
     left, right = (col * col_bytes for col in cols)
     return [(row + left, row + right) for row in range(start, end, row_bytes)]
 

@@ -11,6 +11,7 @@
 import mmap
 import os
 import re
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from importlib.resources import files
@@ -18,9 +19,17 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
-from olmo_explain.errors import CheckpointError, ConfigError, ModelNotFound, UsageError
+from olmo_explain.errors import (
+    CheckpointError,
+    ConfigError,
+    ModelNotFound,
+    UsageError,
+)
+from olmo_explain.words import printable, shown, without_keys
 
 PRESETS = ("tiny", "olmo3-7b", "olmo3-32b")
+WHOLE_FILE_LIMIT = 64 * 2**20  # of config.json, an index: what is read whole
+MAPPED_BYTES = 2**20
 HUB_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^\s@]+))?")
 
 
@@ -55,6 +64,10 @@ class ByteFile(Protocol):
         """Gives the memory of bytes [start, end) back to the system. They can be read again."""
         ...
 
+    def check_unchanged(self) -> None:
+        """Raises an ExplainError where what was read, or is a view, may be of two versions."""
+        ...
+
 
 class Source(Protocol):
     """A directory of a checkpoint, wherever it lies."""
@@ -76,23 +89,52 @@ ModelLike = str | PathLike | Source
 
 
 class LocalFile:
-    """A file on this machine, mapped into memory: what is read are views, not copies."""
+    """A file on this machine. Much of it is mapped into memory, a view and no copy; little is read.
+
+    CheckpointError when it is another one than it was when it was opened: written to, or cut off.
+    To put a new file in its place changes nothing, as the old one stays until it is closed.
+    """
 
     def __init__(self, path: Path):
         self.fetched = 0
-        self.size = path.stat().st_size
-        with path.open("rb") as file:
-            # An empty file cannot be mapped.
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self.size else None
-        self._bytes = memoryview(self._map or b"")
+        self._name = path.name
+        self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        weakref.finalize(self, os.close, self._descriptor)
+        self._as_opened = self._state()
+        self.size = self._as_opened[0]
+        # An empty file cannot be mapped.
+        self._map = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ) if self.size else None
+        self._bytes = memoryview(self._map or b"")[: self.size]
 
     def read(self, start: int, end: int) -> memoryview:
-        part = self._bytes[start:end]
-        self.fetched += len(part)
+        (part,) = self.read_ranges([(start, min(end, self.size))])
         return part
 
     def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
-        return [self.read(start, end) for start, end in ranges]
+        self.check_unchanged()
+        parts = [self._part(start, end) for start, end in ranges]
+        self.check_unchanged()
+        self.fetched += sum(map(len, parts))
+        return parts
+
+    def _part(self, start: int, end: int) -> memoryview:
+        if end - start >= MAPPED_BYTES or not hasattr(os, "pread"):
+            return self._bytes[start:end]
+        # What is mapped is lost with the process where the file has been cut off meanwhile.
+        try:
+            return memoryview(os.pread(self._descriptor, end - start, start))
+        except OSError as error:
+            raise CheckpointError(
+                f"{self._name} cannot be read ({error.strerror})", "Check the disk that it is on"
+            ) from error
+
+    def check_unchanged(self) -> None:
+        if self._state() != self._as_opened:
+            raise CheckpointError(f"{self._name} changed while it was read", "Start again")
+
+    def _state(self) -> tuple[int, int]:
+        found = os.fstat(self._descriptor)
+        return found.st_size, found.st_mtime_ns
 
     def expect(self, start: int, end: int) -> None:
         self._advise("MADV_WILLNEED", start, end)
@@ -111,8 +153,11 @@ class Remembering(ABC):
     """A source that reads each small file once, and answers from memory ever after."""
 
     def __init__(self, name: str):
-        self.name = name
+        self.name = printable(name)
         self._whole: dict[str, bytes] = {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
 
     def read(self, filename: str) -> bytes:
         """The whole of a small file."""
@@ -132,7 +177,7 @@ class LocalSource(Remembering):
         self.directory = directory
 
     def _read(self, filename: str) -> bytes:
-        return self._use(filename, Path.read_bytes)
+        return self._use(filename, lambda path: read_small(path, f"{self.name}/{filename}"))
 
     def open(self, filename: str) -> LocalFile:
         return self._use(filename, LocalFile)
@@ -147,7 +192,20 @@ class LocalSource(Remembering):
                 f"{self.name}/{filename} cannot be read ({error.strerror})",
                 "Check that you may read it",
             ) from error
+        if path.exists():  # a directory, a pipe, a device
+            raise CheckpointError(f"{self.name}/{filename} is no regular file", "Put one there")
         raise missing_file(self.name, filename)
+
+
+def read_small(path: Path, name: str) -> bytes:
+    """The whole of a file that is small. CheckpointError, which calls it `name`, above 64 MiB."""
+    with path.open("rb") as file:
+        data = file.read(WHOLE_FILE_LIMIT + 1)
+    if len(data) > WHOLE_FILE_LIMIT:
+        raise CheckpointError(
+            f"{name} is longer than the {WHOLE_FILE_LIMIT:,} bytes of use", "Download it again"
+        )
+    return data
 
 
 def preset(name: str) -> LocalSource:
@@ -163,7 +221,7 @@ def resolve(model: ModelLike) -> Source:
     """
     if isinstance(model, PathLike):
         name = os.fsdecode(model)
-        if directory := _existing_directory(name):
+        if directory := _is_there(name, Path.is_dir):
             # A directory that is called as a preset is not that preset.
             return LocalSource(directory, f"./{name}" if name in PRESETS else name)
         raise _no_directory(name)
@@ -171,7 +229,8 @@ def resolve(model: ModelLike) -> Source:
         if hasattr(model, "read") and hasattr(model, "open"):
             return model
         raise UsageError(
-            f"{model!r:.60} names no model", f"Choose {', '.join(PRESETS)}, a directory"
+            f"{without_keys(repr(model)):.60} names no model",
+            f"Choose {', '.join(PRESETS)}, a directory",
         )
     if model in PRESETS:
         return preset(model)
@@ -179,8 +238,10 @@ def resolve(model: ModelLike) -> Source:
         from olmo_explain.checkpoint.web import WebSource  # not before it is needed: an HTTP client
 
         return WebSource(model)
-    if directory := _existing_directory(model):
+    if directory := _is_there(model, Path.is_dir):
         return LocalSource(directory, model)
+    if _is_there(model, Path.is_file):
+        raise _no_directory(model)
     if (hub_id := HUB_ID.fullmatch(model)) and not model.startswith("."):
         from olmo_explain.checkpoint.hub import HubSource
 
@@ -188,22 +249,24 @@ def resolve(model: ModelLike) -> Source:
     if "/" in model:
         raise _no_directory(model)
     raise ModelNotFound(
-        f"No model named {model!r}",
+        f"No model named {shown(model)!r}",
         f"Choose {', '.join(PRESETS)}, a directory, a hub id (owner/name), or a URL",
     )
 
 
 def _no_directory(name: str) -> ModelNotFound:
+    if file := _is_there(name, Path.is_file):
+        return ModelNotFound(f"{name} is a file", f"Name its directory, {file.absolute().parent}")
     return ModelNotFound(
-        f"There is no directory {name}", "Name the directory that holds config.json"
+        f"There is no directory {shown(name)}", "Name the directory that holds config.json"
     )
 
 
-def _existing_directory(name: str) -> Path | None:
+def _is_there(name: str, kind: Callable[[Path], bool]) -> Path | None:
     try:
-        directory = Path(name).expanduser()
-        return directory if name and directory.is_dir() else None
-    except (OSError, RuntimeError):  # a name too long, or ~someone who is not here
+        path = Path(name).expanduser()
+        return path if name and kind(path) else None
+    except (OSError, RuntimeError, ValueError):  # too long, ~someone who is not here, a NUL
         return None
 
 
@@ -215,6 +278,10 @@ def missing_file(name: str, filename: str) -> ConfigError | FileMissing:
             f"{name} comes with this package as a config, without weights",
             "Name a directory, a hub id or a URL that holds them",
         )
-    return error(
-        f"{name} has no {filename}", "Name a directory that holds a checkpoint as it was published"
-    )
+    todo = "Name a directory that holds a checkpoint as it was published"
+    if filename.endswith(".safetensors"):
+        todo += (
+            ": only safetensors are read, and nothing is unpickled, which could run any code; "
+            "https://huggingface.co/spaces/safetensors/convert makes them of a .bin"
+        )
+    return error(f"{name} has no {filename}", todo)

@@ -13,21 +13,24 @@ from urllib.parse import quote, urlsplit
 
 import requests
 import urllib3
-from requests.exceptions import ChunkedEncodingError, SSLError
-from urllib3.exceptions import MaxRetryError, ReadTimeoutError
+from requests.exceptions import ChunkedEncodingError, InvalidSchema, InvalidURL, SSLError
+from urllib3.exceptions import LocationParseError, MaxRetryError, ProtocolError, ReadTimeoutError
 
-from olmo_explain.checkpoint.source import Remembering, missing_file
+from olmo_explain.checkpoint.pace import SLOWEST, PacedAdapter, TooSlow
+from olmo_explain.checkpoint.source import WHOLE_FILE_LIMIT, Remembering, missing_file
 from olmo_explain.errors import ExplainError, ModelNotFound, RemoteError
+from olmo_explain.settings import is_server, proxies, wrong_setting
 from olmo_explain.waiting import Advance, progress, say
+from olmo_explain.words import shown
 
 Range = tuple[int, int]
 """[start, end): offsets of the first byte and of the one after the last."""
 
 ROUND_TRIP_BYTES = 512 * 2**10  # what 10 MB/s carries in the 50 ms that a request costs
 LONGEST_SPAN = 32 * 2**20
-WHOLE_FILE_LIMIT = 64 * 2**20
 
 CONNECT_SECONDS, SILENCE_SECONDS = 5.0, 10.0
+CONTENT_RANGE = r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18})"
 CHUNK = 2**14  # as much as a cut may lose
 FAULTS = requests.ConnectionError, requests.Timeout, requests.HTTPError, ChunkedEncodingError
 
@@ -80,9 +83,10 @@ class RemoteFile:
         self.fetched = 0
         self._auth = _Bearer(token) if token else None
         self._missing = missing or RemoteError(f"{shown(url)} does not exist", "Check the address")
-        self._session = session or requests.Session()
+        self._session = session or paced_session()
         self._waiting = f"Waiting for {shown(url).split('/')[2]}"
         self._answered = False
+        self._heard = time.monotonic()  # when it last gave a sign of life
         self._size: int | None = None
         self._etag: str | None = None
 
@@ -131,13 +135,16 @@ class RemoteFile:
     def release(self, start: int, end: int) -> None:
         """Does nothing: no memory is held."""
 
+    def check_unchanged(self) -> None:
+        """Does nothing: every answer is compared with those before."""
+
     # -- one request after another ---------------------------------------------------------------
 
     def _fetch(self, start: int, end: int | None) -> bytearray:
         """Bytes [start, end), or the whole file. Resumes after a fault of the connection.
 
-        Gives up after five faults in a row that brought no byte; at the first where the server has
-        never answered, as waiting would not help.
+        Gives up after five faults in a row that brought next to nothing; at the first where the
+        server has never answered, or is too slow, as waiting would not help.
         """
         data, retry = bytearray(), RETRY
         with progress(self._waiting, end and end - start, unit="bytes") as advance:
@@ -146,16 +153,14 @@ class RemoteFile:
                 try:
                     self._read_on(data, start, end, advance)
                     return data
-                except FAULTS as error:
-                    problem, response = _in_words(error), error.response
                 except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
-                    # Not what requests says, which repeats the whole address.
-                    said = error if type(error) is OSError else type(error).__name__
-                    raise self._unusable(f"cannot be read ({said})") from None
-                if not self._answered:
-                    raise self._unusable(problem)
-                retry = RETRY if len(data) > before else retry
-                retry = pause(retry, f"{shown(self.url)} {problem}", response)
+                    said = self._in_words(error)
+                    may_pass = self._answered and isinstance(error, FAULTS) and not _is_slow(error)
+                    response = getattr(error, "response", None)
+                if not may_pass:
+                    raise said
+                retry = RETRY if len(data) - before >= CHUNK else retry
+                retry = pause(retry, said.wrong, response)
 
     def _read_on(self, data: bytearray, start: int, end: int | None, advance: Advance) -> None:
         """Appends to `data` what it still lacks, in one request."""
@@ -165,6 +170,7 @@ class RemoteFile:
             if response.status_code == 200:  # the whole file, from its first byte
                 data.clear()
             for chunk in response.iter_content(CHUNK) if first < stop else ():
+                self._heard = time.monotonic()
                 self.fetched += len(chunk)
                 advance(len(chunk))
                 data += chunk
@@ -179,6 +185,7 @@ class RemoteFile:
         headers = {"Accept-Encoding": "identity"}
         if first > 0 or end is not None:
             headers["Range"] = f"bytes={first}-{'' if end is None else end - 1}"
+        self._heard = time.monotonic()
         response = self._session.get(
             self.url,
             headers=headers,
@@ -188,7 +195,7 @@ class RemoteFile:
         )
         self._answered = True
         status = response.status_code
-        if status < 400 or status == 416:
+        if status < 300 or status == 416:
             return response
         response.close()
         if status in (404, 410):
@@ -205,7 +212,7 @@ class RemoteFile:
     def _end_of_body(self, response: requests.Response, first: int, end: int | None) -> int:
         """The offset at which the answer ends: `end`, or that of the file where it comes before."""
         status, headers = response.status_code, response.headers
-        answer = re.fullmatch(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)", headers.get("Content-Range", ""))
+        answer = re.fullmatch(CONTENT_RANGE, headers.get("Content-Range", ""))
         if status == 200 and end is None:
             self._etag = headers.get("ETag")
             return WHOLE_FILE_LIMIT
@@ -215,7 +222,7 @@ class RemoteFile:
                 "Name a server that answers ranges (nginx does), or download the files",
             )
         if status not in (206, 416) or not answer or (status == 206 and answer[1] is None):
-            raise self._unusable(f"answered with {status} and no Content-Range")
+            raise self._unusable(f"answered with {status} and no Content-Range that can be read")
         size, etag = int(answer[3]), headers.get("ETag")
         if self._size not in (None, size) or (etag and self._etag not in (None, etag)):
             raise self._unusable("changed while it was read", "Start again")
@@ -230,6 +237,36 @@ class RemoteFile:
         self, problem: str, todo: str = "Check the address and the network"
     ) -> RemoteError:
         return RemoteError(f"{shown(self.url)} {problem}", todo)
+
+    def _in_words(self, error: Exception) -> ExplainError:
+        """What went wrong; never what requests says, which repeats the whole address."""
+        if not self._answered and (wrong := wrong_setting(error)):
+            return wrong
+        response, seconds = getattr(error, "response", None), time.monotonic() - self._heard
+        if response is not None and isinstance(error, requests.HTTPError):
+            return self._unusable(f"answered {response.status_code}")
+        if _is_slow(error):
+            return self._unusable(f"sends less than {SLOWEST / 1000:.0f} kB/s", "Try again later")
+        if isinstance(error, SSLError):
+            if "CERTIFICATE" in str(error).upper():
+                return self._unusable("has no certificate that this machine trusts")
+            return self._unusable("does not answer as https asks for", "Check the address")
+        if isinstance(error, requests.ConnectTimeout):
+            return self._unusable(f"did not answer within {seconds:.0f} s", _to_check())
+        within = (*error.args, None)[0]
+        if isinstance(error, requests.Timeout) or isinstance(within, ReadTimeoutError):
+            return self._unusable(f"fell silent for {seconds:.0f} s")
+        if isinstance(error, ChunkedEncodingError) or _is_cut(within):
+            return self._unusable("cut the connection")
+        if isinstance(within, ProtocolError):
+            return self._unusable("does not answer as HTTP asks for", "Check the address")
+        if isinstance(error, requests.TooManyRedirects):
+            return self._unusable("redirects in a circle", "Check the address")
+        if isinstance(error, requests.ConnectionError):
+            return self._unusable("cannot be reached", _to_check())
+        if self._answered or isinstance(error, (InvalidSchema, InvalidURL, LocationParseError)):
+            return self._unusable(f"answered what cannot be read ({type(error).__name__})")
+        return self._unusable(f"cannot be read ({type(error).__name__})")
 
 
 def merged(ranges: Sequence[Range], gap: int, longest: int) -> Iterator[list[Range]]:
@@ -252,17 +289,6 @@ def merged(ranges: Sequence[Range], gap: int, longest: int) -> Iterator[list[Ran
         yield group
 
 
-def shown(url: str) -> str:
-    """An address fit to print: without a password, and without a query, which may be a key.
-
-    >>> shown("https://me:secret@example.org/olmo/config.json?signature=abc")
-    'https://example.org/olmo/config.json'
-    """
-    scheme, _, rest = re.split("[?#]", url)[0].partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
-
-
 class _Bearer(requests.auth.AuthBase):
     # Given as `auth` and not as a header: then no .netrc entry replaces it, and requests drops it
     # when a redirect leads to another host, port or scheme.
@@ -274,33 +300,38 @@ class _Bearer(requests.auth.AuthBase):
         return request
 
 
-def _in_words(error: requests.RequestException) -> str:
-    if error.response is not None:
-        return f"answered {error.response.status_code}"
-    if isinstance(error, SSLError):
-        return "has no certificate that this machine trusts"
-    if isinstance(error, requests.ConnectTimeout):
-        return f"did not answer within {CONNECT_SECONDS:.0f} s"
-    if isinstance(error, requests.Timeout) or isinstance((*error.args, None)[0], ReadTimeoutError):
-        return f"fell silent for {SILENCE_SECONDS:.0f} s"
-    if isinstance(error, ChunkedEncodingError):
-        return "cut the connection"
-    return "cannot be reached"
+def _is_slow(error: BaseException | None) -> bool:
+    """Whether TooSlow is what this error comes from, through all that have caught it since."""
+    while error is not None and not isinstance(error, TooSlow):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _is_cut(error: object) -> bool:
+    return isinstance(error, ProtocolError) and isinstance(error.args[-1], ConnectionError)
+
+
+def _to_check() -> str:
+    return f"Check {', '.join(['the address', *proxies()])} and the network"
+
+
+def paced_session() -> requests.Session:
+    """A session whose servers may not be slower than `pace` allows."""
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, PacedAdapter())
+    return session
 
 
 class WebSource(Remembering):
     """A directory on a web server. A query in its URL, such as a signature, goes to every file."""
 
     def __init__(self, url: str):
-        try:
-            self._url = urlsplit(url)
-            is_server = bool(self._url.hostname)
-        except ValueError:  # an unfinished [IPv6] address
-            is_server = False
-        if not is_server:
+        if not is_server(url):
             raise ModelNotFound(f"{shown(url)} names no server", "Write https://host/directory")
+        self._url = urlsplit(url)
         super().__init__(shown(url).rstrip("/"))
-        self._session = requests.Session()
+        self._session = paced_session()
 
     def _read(self, filename: str) -> bytes:
         return bytes(self.open(filename).read_whole())

@@ -16,11 +16,19 @@ Axes: B batch, T positions, H heads, K key-value heads, Dh head_dim.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from operator import index
 from typing import Any, Literal, get_args
 
-from olmo_explain.checkpoint import BYTES_PER_PARAMETER, Component, LayerType, OlmoConfig
+from olmo_explain.checkpoint import (
+    BYTES_PER_PARAMETER,
+    LAYER_TYPES,
+    Component,
+    LayerType,
+    OlmoConfig,
+    check_config,
+    check_supported,
+)
 from olmo_explain.errors import OutOfRange, UsageError
 
 Convention = Literal["full", "causal", "windowed"]
@@ -32,7 +40,6 @@ CONVENTIONS: dict[Convention, str] = {
     "windowed": "windowed",
 }
 """Each convention, and what to call it."""
-LAYER_TYPES: tuple[LayerType, ...] = get_args(LayerType)
 ATTENTION = ("scores", "apply")
 ATTENTION_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
 LINEAR = (*ATTENTION_PROJECTIONS, "gate_proj", "up_proj", "down_proj")
@@ -142,10 +149,14 @@ class Costs:
 
     @property
     def kv_cache_bytes(self) -> dict[str, int]:
-        """Bytes of keys and values: sliding layers `capped` at their window, or `uncapped`."""
+        """Bytes of keys and values, by convention: sliding layers `capped` at their window, as the
+        last query sees it; `uncapped`; or as transformers keeps them `between_steps`.
+        """
+        size = partial(self.config.kv_cache_bytes, self.seq, self.batch)
         return {
-            "capped": self.config.kv_cache_bytes(self.seq, self.batch),
-            "uncapped": self.config.kv_cache_bytes(self.seq, self.batch, capped=False),
+            "capped": size(),
+            "uncapped": size(capped=False),
+            "between_steps": size(between_steps=True),
         }
 
     @property
@@ -267,9 +278,8 @@ def count_costs(config: OlmoConfig, seq: int, batch: int = 1, *, decode: bool = 
     >>> {convention: f"{macs:.2e}" for convention, macs in costs.attention.items()}
     {'full': '1.13e+15', 'causal': '5.63e+14', 'windowed': '1.92e+14'}
     """
-    seq, batch = _count("seq", seq), _count("batch", batch)
-    if config.attention_bias:
-        raise UsageError("attention_bias is true", "Choose a model without: no OLMo 2 or 3 has one")
+    config, seq, batch = check_config(config), _count("seq", seq), _count("batch", batch)
+    check_supported(config)
     return Costs(config, seq, batch, decode)
 
 
@@ -294,6 +304,13 @@ def crossover_seq(
     >>> crossover_seq(seven, "full_attention", "full"), crossover_seq(seven, "sliding_attention")
     (24704, None)
     """
+    config = check_config(config)
+    for name, given, known in (
+        ("convention", convention, get_args(Convention)),
+        ("against", against, get_args(Against)),
+    ):
+        if given not in known:
+            raise UsageError(f"{name} is {given!r}", f"Choose {', '.join(known)}")
     if layer_type is not None and layer_type not in config.layer_types:
         raise UsageError(
             f"This model has no {layer_type} layer", f"Choose {', '.join(set(config.layer_types))}"
@@ -337,10 +354,13 @@ def triangle(n: int) -> int:
 
 
 def _count(what: str, number: int) -> int:
+    wrong = UsageError(f"{what} is {number!r}", "Give a whole number, at least 1")
+    if isinstance(number, bool):
+        raise wrong
     try:
         number = index(number)
     except TypeError:
-        raise UsageError(f"{what} is {number!r}", "Give a whole number, at least 1") from None
+        raise wrong from None
     if number < 1:
         raise OutOfRange(f"{what} is {number}", "Give at least 1")
     return number

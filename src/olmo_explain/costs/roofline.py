@@ -12,14 +12,19 @@ does many waits for the multipliers; they meet at the *ridge*. (Williams, Waterm
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal
 
+from olmo_explain.checkpoint import BYTES_PER_PARAMETER
 from olmo_explain.costs.counting import Operation
+from olmo_explain.errors import UsageError
 from olmo_explain.waiting import progress
 
 Bound = Literal["compute", "memory"]
 
 MATRIX = 2048  # rows and columns: large enough for full speed, 2·2048³ FLOPs a product
+SMALLER = (128, 256, 512, 1024)
+LONGEST_SECONDS = 1.0  # of one product: then it is measured on a smaller matrix
 READ_BYTES = 2**28  # beyond what caches hold
 REPEATS = 5
 
@@ -71,22 +76,29 @@ def measure_roofline(dtype: str = "bfloat16") -> Roofline:
     The best of several repeats counts: whatever else runs here can only slow a repeat down. The
     memory figure is for reading, as reading weights is what generation waits for.
     """
+    if dtype not in BYTES_PER_PARAMETER:
+        raise UsageError(f"Unknown dtype {dtype!r}", f"Choose {', '.join(BYTES_PER_PARAMETER)}")
     import torch
 
     kind = getattr(torch, dtype)
-    a, b = (torch.ones(MATRIX, MATRIX, dtype=kind) for _ in range(2))
-    much = torch.ones(READ_BYTES // 4)
-    work = [lambda: a @ b] * REPEATS + [much.sum] * REPEATS
-    seconds = []
-    with progress("Measuring this machine", len(work) + 1) as advance:
-        for run in (work[0], *work):  # the first one only warms up
-            seconds.append(_seconds(run))
+    sizes = [*(size for size in SMALLER if size < MATRIX), MATRIX]
+    with progress("Measuring this machine", len(sizes) + 1) as advance:
+        # Without instructions for a dtype a large product takes a minute, and a small one will do.
+        for size in sizes:
+            ones = torch.ones(size, size, dtype=kind)
+            product = partial(torch.matmul, ones, torch.ones_like(ones))
+            seconds = min(_seconds(product) for _ in range(2))  # the first one warms up
             advance(1)
-    products, reads = seconds[1 : REPEATS + 1], seconds[REPEATS + 1 :]
+            if 8 * seconds > LONGEST_SECONDS:
+                break
+        products = [_seconds(product) for _ in range(REPEATS)]
+        advance(1)
+        much = torch.ones(READ_BYTES // 4)
+        reads = [_seconds(much.sum) for _ in range(REPEATS)]
     return Roofline(
         dtype=dtype,
         threads=torch.get_num_threads(),
-        flops_per_second=2 * MATRIX**3 / min(products),
+        flops_per_second=2 * size**3 / min(products),
         bytes_per_second=READ_BYTES / min(reads),
     )
 

@@ -21,9 +21,9 @@ from types import EllipsisType
 from typing import Any, Literal
 
 from olmo_explain.course import chapters
-from olmo_explain.course.answers import is_array, plain, same, show
+from olmo_explain.course.answers import NotComparable, is_array, plain, same, show
 from olmo_explain.course.exercise import Exercise
-from olmo_explain.course.slips import find_slip
+from olmo_explain.course.slips import cannot_compare, find_slip
 from olmo_explain.errors import UsageError
 
 State = Literal["right", "wrong", "open"]
@@ -79,7 +79,10 @@ def check(exercise: str, answer: Any) -> Feedback:
     if isinstance(answer, EllipsisType):
         return Feedback(name, "open", UNANSWERED)
     right = plain(_value(found.right))
-    given = _tried(plain, answer, otherwise=answer)
+    try:
+        given = plain(answer)
+    except NotComparable:
+        return Feedback(name, "wrong", cannot_compare(right, found.question))
     if _tried(same, right, given, found.tolerance):
         note = f" {found.shows}" if found.shows else ""
         return Feedback(name, "right", f"{show(right)}.{note}")
@@ -137,9 +140,9 @@ def _holds(predicate: Callable[[Any], Any], answer: Any) -> bool:
     return bool(predicate(answer))
 
 
-def _tried(function: Callable[..., Any], *args: Any, otherwise: Any = None) -> Any:
-    """What it gives, or `otherwise` where the answer is of a kind that it cannot deal with."""
+def _tried(function: Callable[..., Any], *args: Any) -> Any:
+    """What it gives, or None where the answer is of a kind that it cannot deal with."""
     try:
         return function(*args)
     except Exception:  # an answer can be anything, and its operators can raise anything
-        return otherwise
+        return None

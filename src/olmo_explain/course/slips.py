@@ -11,7 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from olmo_explain.course.answers import close, is_array, is_number, is_scalar, numbers, plain, same
+from olmo_explain.course.answers import (
+    close,
+    is_array,
+    is_list,
+    is_number,
+    is_scalar,
+    numbers,
+    plain,
+    same,
+)
 
 FACTORS = [
     (100, "A share of one half is 0.5, and 50 in per cent"),
@@ -60,7 +69,7 @@ def _slips(right: Any, answer: Any, tolerance: float | None, asked: str) -> Iter
         yield f"That is text, in quotes. {_kind(right)} is asked for: {asked}."
     if isinstance(answer, bool):
         yield f"That is {answer}. {_kind(right)} is asked for: {asked}."
-    if is_array(answer) and isinstance(right, tuple) and len(answer.shape) == 1:
+    if is_array(answer) and isinstance(right, tuple) and is_list(answer):
         answer = plain(answer.tolist())
     if is_array(answer) and not is_array(right):
         what = "its `.shape`, if a shape is asked for" if isinstance(right, tuple) else "that"
@@ -75,6 +84,11 @@ def _slips(right: Any, answer: Any, tolerance: float | None, asked: str) -> Iter
         yield from _in_sets(right, answer)
     elif type(right) is not type(answer):
         yield f"That is {_given(answer)}. {_kind(right)} is asked for: {asked}."
+
+
+def cannot_compare(right: Any, asked: str) -> str:
+    """The same of an answer that is not plain."""
+    return f"That is of more values than can be compared. {_kind(right)} is asked for: {asked}."
 
 
 def _in_numbers(right: float, answer: float, asked: str) -> Iterator[str]:

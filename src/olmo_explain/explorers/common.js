@@ -20,8 +20,13 @@ function numbers(view, Type) {
 /** What readers call the layer types of config.json. */
 const KIND = { sliding_attention: "sliding", full_attention: "full" };
 
-/** A token with its spaces and line ends made visible. */
-const visible = (token) => token.replace(/ /g, "␣").replace(/\n/g, "↵");
+/** What is hidden in a text or turns its direction: as words.py, which has it for a terminal. */
+const UNSEEN = /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]/gu;
+const escaped = (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
+/** A token with its spaces and line ends made visible, and all else that is not seen. */
+const visible = (token) =>
+  token.replace(/ /g, "␣").replace(/\n/g, "↵").replace(UNSEEN, escaped);
 
 /** A whole number with thousands separators. */
 const count = (n) => n.toLocaleString("en");

@@ -15,8 +15,9 @@ function frequencies(yarn, headDim) {
   const pairs = headDim / 2;
   // The pair, as a fraction, that turns this many times in the original context.
   const turning = (times) => headDim * Math.log(context / (times * 2 * Math.PI)) / (2 * Math.log(theta));
-  const first = Math.max(Math.floor(turning(yarn.beta_fast)), 0);
-  const last = Math.min(Math.ceil(turning(yarn.beta_slow)), headDim - 1);
+  const [down, up] = yarn.truncate === false ? [Number, Number] : [Math.floor, Math.ceil];
+  const first = Math.max(down(turning(yarn.beta_fast)), 0);
+  const last = Math.min(up(turning(yarn.beta_slow)), headDim - 1);
   return Array.from({ length: pairs }, (_, pair) => {
     const plain = theta ** (-2 * pair / headDim);
     const slowed = Math.min(Math.max((pair - first) / (last - first || 0.001), 0), 1);

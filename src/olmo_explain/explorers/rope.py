@@ -29,7 +29,7 @@ class RopeExplorer(anywidget.AnyWidget):
     @property
     def applied(self) -> Rope:
         """The RoPE that the chosen layer type gets under the chosen regime."""
-        rope = Rope.from_dict(self.yarn, self.yarn["rope_theta"])
+        rope = Rope(**self.yarn)
         scaled = {
             "per-layer": self.layer_type == "full_attention",
             "yarn-everywhere": True,
@@ -59,13 +59,5 @@ def explore_rope(
         name=f"{source.name}, config only",
         head_dim=config.head_dim,
         max_position=config.max_position_embeddings - 1,
-        yarn={
-            "rope_type": "yarn",
-            "rope_theta": yarn.rope_theta,
-            "factor": yarn.factor,
-            "original_max_position_embeddings": yarn.original_max_position_embeddings,
-            "beta_fast": yarn.beta_fast,
-            "beta_slow": yarn.beta_slow,
-            "attention_factor": yarn.attention_factor,
-        },
+        yarn=yarn.to_dict(),
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from olmo_explain.errors import UsageError
 from olmo_explain.words import text
 
 
@@ -54,8 +55,24 @@ class Table:
 
 
 def table(rows: Iterable[Sequence[Any]], columns: Sequence[str], caption: str) -> Table:
-    """A table to look at: `table([("q_proj", (4096, 4096))], ["tensor", "shape"], "Shapes")`."""
-    return Table(list(columns), [tuple(row) for row in rows], caption)
+    """A table to look at: `table([("q_proj", (4096, 4096))], ["tensor", "shape"], "Shapes")`.
+
+    UsageError where a row has not one value for each column.
+    """
+    names = [str(name) for name in columns]
+    try:
+        values = [tuple(row) for row in rows]
+    except TypeError as error:
+        raise UsageError(
+            f"These are no rows of a table ({error})", "Give a list of tuples"
+        ) from None
+    for number, row in enumerate(values):
+        if len(row) != len(names) or not names:
+            raise UsageError(
+                f"Row {number} has {len(row)} values, for {len(names)} columns",
+                "Give one for each column",
+            )
+    return Table(names, values, str(caption))
 
 
 def _row(row: Sequence[Any], aligned: Sequence[str]) -> str:

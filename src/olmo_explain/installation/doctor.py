@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from olmo_explain.machine import memory_bytes
-from olmo_explain.words import amount, gigabytes
+from olmo_explain.words import gigabytes
 
 PACKAGES = ("olmo-explain", "torch", "transformers", "safetensors", "huggingface-hub", "anywidget")
 NEEDED_MEMORY = 2 * 10**9  # bytes; the least that Binder gives, and more than any chapter's peak
-NEEDED_DISK = 2**30
+NEEDED_DISK = 10**9
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def examine() -> Findings:
         )
     if disk < NEEDED_DISK:
         problems.append(
-            f"{amount(disk)} of free disk: building the book needs {amount(NEEDED_DISK)}."
+            f"{gigabytes(disk)} of free disk: building the book needs {gigabytes(NEEDED_DISK)}."
         )
     regime, wrong = measured_rope()
     old = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,7 @@ def was_started_by_torchrun() -> bool:
 
 def leave_it_to_the_first() -> None:
     """Ends this process if it is one of several and not the first, which says what is wrong."""
-    if was_started_by_torchrun() and os.environ.get("RANK", "0") != "0":
+    if was_started_by_torchrun() and re.fullmatch("0*[1-9][0-9]*", os.environ.get("RANK", "0")):
         from olmo_explain.parallel.processes import leave
 
         leave(2)

@@ -5,6 +5,8 @@ process 0 is heard, and an error is said once, whichever process meets it.
 """
 
 import os
+import re
+import reprlib
 import sys
 import time
 import warnings
@@ -26,6 +28,7 @@ from olmo_explain.errors import ProcessLost, UsageError
 
 PATIENCE = timedelta(minutes=30)  # for the slowest process: a large checkpoint loads slowly
 SECONDS_TO_SPEAK = 10
+LEFT_TO_TORCHRUN = "Let torchrun set it, as it sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT"
 SPOKE = "olmo_explain/spoke"  # counts the processes that wanted to say what went wrong
 
 
@@ -71,6 +74,7 @@ def together(command: str) -> Iterator[Together]:
             "--tp needs several processes, and this is one",
             f"Start it with torchrun --nproc-per-node N -m olmo_explain {command} MODEL --tp",
         )
+    _check_variables()
     store, process, processes = next(dist.rendezvous("env://", timeout=PATIENCE))
     device = _device()
     dist.init_process_group(
@@ -98,6 +102,22 @@ def together(command: str) -> Iterator[Together]:
             ) from error
         raise
     dist.destroy_process_group()
+
+
+def _check_variables() -> None:
+    """UsageError where what torchrun tells its processes is not as torchrun sets it."""
+    least_and_most = {"WORLD_SIZE": (1, 2**20), "RANK": (0, 2**20), "MASTER_PORT": (0, 2**16 - 1)}
+    if "LOCAL_RANK" in os.environ:
+        least_and_most["LOCAL_RANK"] = 0, 2**20
+    for name, (least, most) in least_and_most.items():
+        said = os.environ.get(name, "")
+        if not (re.fullmatch("[0-9]{1,9}", said) and least <= int(said) <= most):
+            raise UsageError(f"{name} is {reprlib.repr(said)}", LEFT_TO_TORCHRUN)
+    process, processes = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    if process >= processes:
+        raise UsageError(f"RANK is {process}, of {processes} processes", LEFT_TO_TORCHRUN)
+    if not os.environ.get("MASTER_ADDR"):
+        raise UsageError("MASTER_ADDR is not set", LEFT_TO_TORCHRUN)
 
 
 def _device() -> torch.device:

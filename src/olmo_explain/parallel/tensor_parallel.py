@@ -310,4 +310,5 @@ def _spoilt(model: nn.Module, stored: Checkpoint) -> list[str]:
         if changed := differ(part, own).sum().item():
             total = f"{changed:,} of {part.numel():,} numbers of its part"
             said.append(f"{total} of {name} are not the checkpoint's")
+    stored.check_unchanged()
     return said

@@ -20,7 +20,6 @@ from olmo_explain.by_hand import (
     Positions,
     Weights,
     check_has_weights,
-    check_supported,
     differ,
     embed,
     layer_by_hand,
@@ -29,9 +28,9 @@ from olmo_explain.by_hand import (
     positions_by_hand,
     rms_norm,
 )
-from olmo_explain.checkpoint import Checkpoint, OlmoConfig, config_of
+from olmo_explain.checkpoint import Checkpoint, OlmoConfig, check_supported, config_of
 from olmo_explain.errors import UsageError
-from olmo_explain.ids import as_ids, as_mask
+from olmo_explain.ids import as_ids, as_mask, check_room
 from olmo_explain.proof.diagnosis import diagnose
 from olmo_explain.running import (
     ONLY_EAGER,
@@ -159,6 +158,7 @@ def verify(
             f"{type(model).__name__} is a part of a language model", "Give the whole, with lm_head"
         )
     ids = as_ids(ids, config.vocab_size, model.device)
+    check_room(ids, config.num_attention_heads, model.dtype.itemsize, times=2)
     attention_mask = as_mask(attention_mask, ids)
     weights = model.state_dict() if weights is None else weights
     rope, attention = measure_rope(model, config), attention_of(model)
@@ -166,6 +166,8 @@ def verify(
         comparison = _Comparison(model, weights, config, ids, attention_mask, parts, advance)
         with no_grad(), capture(model, comparison.receive):
             model(ids, attention_mask=attention_mask, use_cache=False)
+    if isinstance(weights, Checkpoint):
+        weights.check_unchanged()
     return Verification(
         dtype=str(model.dtype).removeprefix("torch."),
         device=model.device.type,

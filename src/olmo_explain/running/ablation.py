@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from olmo_explain.by_hand import Activations, check_has_weights
 from olmo_explain.checkpoint import config_of
-from olmo_explain.ids import as_ids, as_mask
+from olmo_explain.ids import as_ids, as_mask, check_room
 from olmo_explain.running.capturing import capture
 from olmo_explain.running.hooks import Hooks, check_hookable
 from olmo_explain.undo import no_grad
@@ -63,6 +63,7 @@ def head_contributions(
     config_of(model).check_layer(layer)
     check_has_weights(model.parameters())
     ids = as_ids(ids, model.config.vocab_size, model.device)
+    check_room(ids, model.config.num_attention_heads, model.dtype.itemsize)
     attention_mask = as_mask(attention_mask, ids)
     values = Activations()
 

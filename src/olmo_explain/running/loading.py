@@ -4,7 +4,6 @@ Where the weights are at hand they are loaded; where only config.json is (a pres
 model is built on PyTorch's meta device: every shape and every call, and no numbers.
 """
 
-import json
 import sys
 import warnings
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from transformers.utils import logging
 
 from olmo_explain.checkpoint import (
     AS_PUBLISHED,
+    BYTES_PER_PARAMETER,
     Checkpoint,
     FileMissing,
     HubSource,
@@ -33,13 +33,17 @@ from olmo_explain.checkpoint import (
     Source,
     note_rope,
     read_config,
+    read_json,
     resolve,
 )
 from olmo_explain.errors import CheckpointError, ConfigError, UsageError
+from olmo_explain.running.prompting import check_text
 from olmo_explain.running.rope_guard import measure_rope
 from olmo_explain.waiting import is_seen, progress
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {name: getattr(torch, name) for name in BYTES_PER_PARAMETER}
+
+NEED_NOTHING = ("eager", "sdpa")  # beside PyTorch
 
 
 def load(
@@ -64,7 +68,7 @@ def load(
     if attention not in (known := ("eager", *ALL_ATTENTION_FUNCTIONS.valid_keys())):
         raise UsageError(f"Unknown attention {attention!r}", f"Choose {', '.join(known[:3])}, …")
     config = read_config(source)
-    dtype = _dtype(dtype or config.dtype)
+    dtype = _dtype(config.dtype if dtype is None else dtype)
     pretrained = _pretrained(source)
     if pretrained is None:
         if distributed is not None:
@@ -73,21 +77,31 @@ def load(
                 "Choose tiny, or a directory or hub id with weights",
             )
         return _guarded(on_meta(source, dtype, attention), config), None
+    checkpoint = Checkpoint(source)  # which there must be before anything is downloaded
     if isinstance(source, LocalSource):
-        Checkpoint(source).check_shapes(config, config.shapes)
+        checkpoint.check_shapes(config, config.shapes)
     where, options = pretrained
     shared = {} if distributed is None else {"distributed_config": distributed}
     try:
         with _loading(source):
             loaded = AutoModelForCausalLM.from_pretrained(
-                where, dtype=dtype, attn_implementation=attention, **options, **shared
+                where,
+                dtype=dtype,
+                attn_implementation=attention,
+                use_safetensors=True,
+                **options,
+                **shared,
             )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
             f"{source.name} cannot be loaded: {_first_line(error)}", "Download the checkpoint again"
         ) from error
-    except ImportError as error:
-        raise UsageError(_first_line(error), "Choose another attention") from error
+    except ImportError as error:  # of what attention functions or quantized weights need
+        raise UsageError(
+            _first_line(error),
+            "Install what it names"
+            + ("" if attention in NEED_NOTHING else f", or choose {' or '.join(NEED_NOTHING)}"),
+        ) from error
     except MemoryError:
         raise
     except Exception as error:
@@ -119,6 +133,7 @@ def _pretrained(source: Source) -> tuple[str, dict[str, Any]] | None:
     if isinstance(source, HubSource):
         return source.repository, {"revision": source.commit}
     if isinstance(source, LocalSource) and any(source.directory.glob("*.safetensors*")):
+        check_text("The directory's name", str(source.directory))
         return str(source.directory), {"local_files_only": True}
     return None
 
@@ -127,9 +142,11 @@ def on_meta(
     source: Source, dtype: torch.dtype | None = None, attention: str = "eager"
 ) -> PreTrainedModel:
     """The model without its weights: every shape and every call."""
-    fields = json.loads(source.read("config.json"))
+    fields = read_json(source)
     try:
-        config = AutoConfig.for_model(**fields)
+        # Without a cache, transformers would look for several texts in one row of position ids,
+        # and these have no numbers here.
+        config = AutoConfig.for_model(**fields | {"use_cache": True})
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(
                 config, dtype=dtype, attn_implementation=attention
@@ -159,7 +176,7 @@ def _guarded(model: PreTrainedModel, config: OlmoConfig) -> PreTrainedModel:
 
 def _with_a_window(model: PreTrainedModel) -> PreTrainedModel:
     """transformers makes a sliding mask in every forward pass, also where no layer slides."""
-    if getattr(model.config, "sliding_window", 0) is None:
+    if model.config.model_type == "olmo3" and model.config.sliding_window is None:
         model.config.sliding_window = model.config.max_position_embeddings
     return model
 
@@ -179,11 +196,10 @@ def _tokenizer(source: Source, where: str, options: dict[str, Any]) -> Any | Non
 
 
 def _dtype(dtype: torch.dtype | str) -> torch.dtype:
-    if isinstance(dtype, torch.dtype):
-        return dtype
-    if dtype not in DTYPES:
+    name = str(dtype).removeprefix("torch.")
+    if not isinstance(dtype, torch.dtype | str) or name not in DTYPES:
         raise UsageError(f"Unknown dtype {dtype!r}", f"Choose {', '.join(DTYPES)}")
-    return DTYPES[dtype]
+    return DTYPES[name]
 
 
 def _first_line(error: Exception) -> str:

@@ -45,12 +45,14 @@ def prompt_ids(
 
     A length stands for the tokens 0, 1, 2, …; which ones does not matter on the meta device.
     Raises UsageError for a text where there is no tokenizer, OutOfRange for an unknown id and for
-    more positions than the model is made for.
+    more positions than the model is made for, or than there is memory for.
 
     >>> prompt_ids(*load("tiny"), "Hello world").shape
     torch.Size([1, 4])
     """
-    from olmo_explain.ids import as_ids
+    import torch
+
+    from olmo_explain.ids import as_ids, check_room
 
     longest = model.config.max_position_embeddings
     if prompt is None and length is None and tokenizer is not None:
@@ -61,14 +63,26 @@ def prompt_ids(
                 "This model comes without a tokenizer, so a text cannot be read",
                 "Give token ids in its place, as 5,6,7",
             )
+        check_text("The prompt", prompt)
         prompt = tokenizer(prompt)["input_ids"]
     if prompt is None:
         positions = min(default.length, longest) if length is None else length
         _check_length(positions, longest)
-        prompt = [number % model.config.vocab_size for number in range(positions)]
+        prompt = torch.arange(positions) % model.config.vocab_size
     ids = as_ids(prompt, model.config.vocab_size, model.device)
     _check_length(ids.shape[1], longest)
+    check_room(ids, model.config.num_attention_heads, model.dtype.itemsize)
     return ids
+
+
+def check_text(what: str, text: str) -> None:
+    """UsageError for bytes of no text, which come in a command's words and in names of files."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{what} holds bytes that are no UTF-8, and libraries refuse them", "Write it in UTF-8"
+        ) from None
 
 
 def _check_length(positions: int, longest: int) -> None:

@@ -21,7 +21,8 @@ from transformers import PreTrainedModel
 
 from olmo_explain.by_hand import frequencies
 from olmo_explain.checkpoint import LayerType, OlmoConfig, Rope, config_of, preset
-from olmo_explain.running.hooks import hooked
+from olmo_explain.running.hooks import check_hookable, hooked
+from olmo_explain.undo import no_grad
 
 Regime = Literal["per-layer", "yarn-everywhere", "yarn-lost", "theta-lost"]
 
@@ -40,11 +41,12 @@ REMEDIES: dict[str, str] = {
         "A layer type turns with another rope_theta than config.json says: where rope_theta stands "
         f"outside rope_parameters, transformers {version('transformers')} gives it to "
         "full-attention layers only. Write into config.json as rope_parameters what `olmo-explain "
-        "config MODEL --json` prints as rope, or install transformers 4.57."
+        "config MODEL --json` prints as rope_parameters, or install transformers 4.57."
     ),
 }
 """What is wrong and what to do, one line for each regime that is not right."""
 
+ROUNDED = 0.01  # a share of an angle: rounding a frequency to bfloat16 moves it by less
 NEAR = 0.05  # a share of log θ's unit: rounding to bfloat16 moves a measured θ by less
 OLD_THETA = 10_000.0  # not the default of OLMo 3, so that it shows where it is lost
 
@@ -54,8 +56,8 @@ class RopeMeasurement:
     """What each layer type applies; None where there is no such layer.
 
     `…_scaled`: with YaRN. `…_theta`: rope_theta as the angles tell it, to three digits; None also
-    where a head has one pair, whose angle is the same for every θ. `…_cos`: cos[0, 0], the
-    amplitude: 1.0 by default, 1.2079 with the 7B's YaRN.
+    where a head has one pair, whose angle is the same for every θ, or where cos and sin are 0.
+    `…_cos`: cos[0, 0], the amplitude: 1.0 by default, 1.2079 with the 7B's YaRN.
     """
 
     regime: Regime
@@ -94,6 +96,7 @@ def measure_rope(model: PreTrainedModel, config: OlmoConfig | None = None) -> Ro
     meta device has no numbers, so a small one with the same RoPE is built and measured instead.
     `config`: what ought to be applied; when not given, what `config_of(model)` says.
     """
+    check_hookable(model)
     config = config or config_of(model)
     if any(parameter.is_meta for parameter in model.parameters()):
         model = _miniature(model.config.to_dict())
@@ -169,7 +172,7 @@ def _position_embeddings(model: PreTrainedModel) -> dict[LayerType, tuple[Tensor
         for layer, kind in zip(model.model.layers, layer_types, strict=True):
             hooks.before(layer.self_attn, partial(look, kind))
         try:
-            with torch.no_grad():
+            with no_grad():
                 model(torch.zeros(1, 2, dtype=torch.long, device=model.device), use_cache=False)
         except _AllSeen:
             pass
@@ -182,19 +185,34 @@ def _measure(
     kind: LayerType,
     config: OlmoConfig,
 ) -> _Applied:
-    amplitude = cos[0, 0].item()
+    meant, amplitude = config.rope[kind], cos[0, 0].item()
     pairs = config.head_dim // 2
-    turned = torch.atan2(sin[1, :pairs], cos[1, :pairs])  # radians from one position to the next
-    theta = config.rope[kind].rope_theta
-    plain, yarn = Rope("default", theta), _yarn(config)
-    if yarn is None:
-        scaled = False
-    elif _is_louder(yarn):
-        scaled = abs(amplitude - yarn.attention_factor) < abs(amplitude - 1)
-    else:  # then only the angles tell
-        scaled = _fit(turned, replace(yarn, rope_theta=theta)) < _fit(turned, plain)
-    *_, measured = _fit(turned, replace(yarn, rope_theta=theta) if yarn and scaled else plain)
-    return _Applied(scaled, float(f"{measured:.3g}") if pairs > 1 else None, amplitude)
+    if amplitude == 0:  # then angles tell nothing
+        is_meant = meant.attention_factor == 0
+        return _Applied(_scales(meant, config) if is_meant else True, None, amplitude)
+    # In radians from one position to the next; by the amplitude, as it may be below zero.
+    turned = torch.atan2(sin[1, :pairs] / amplitude, cos[1, :pairs] / amplitude)
+    if _is_as_meant(turned, amplitude, meant):
+        scaled, theta = _scales(meant, config), meant.rope_theta
+    else:
+        yarn, plain = _yarn(config), Rope("default", meant.rope_theta)
+        yarn = yarn and replace(yarn, rope_theta=meant.rope_theta)
+        if yarn is None:
+            scaled = False
+        elif _is_louder(yarn):
+            scaled = abs(amplitude - yarn.attention_factor) < abs(amplitude - 1)
+        else:  # then only the angles tell
+            scaled = _fit(turned, yarn) < _fit(turned, plain)
+        *_, theta = _fit(turned, yarn if yarn and scaled else plain)
+    return _Applied(scaled, float(f"{theta:.3g}") if pairs > 1 else None, amplitude)
+
+
+def _is_as_meant(turned: Float[Tensor, "pair"], amplitude: float, meant: Rope) -> bool:
+    """Whether cos and sin are those of this RoPE, but for a rounding to bfloat16."""
+    angles = frequencies(meant, 2 * len(turned)).double()  # some are tiny beside π
+    apart = (turned - angles + math.pi).remainder(2 * math.pi) - math.pi
+    is_as_loud = abs(amplitude - meant.attention_factor) <= ROUNDED * max(meant.attention_factor, 1)
+    return is_as_loud and bool((apart.abs() <= ROUNDED * angles).all())
 
 
 def _fit(turned: Float[Tensor, "pair"], rope: Rope) -> tuple[float, float, float]:
@@ -205,7 +223,8 @@ def _fit(turned: Float[Tensor, "pair"], rope: Rope) -> tuple[float, float, float
     one such pair fits any RoPE, with some θ; then the RoPE's own decides.
     """
     told = turned[1:].double() ** (-len(turned) / torch.arange(1, len(turned)))
-    thetas = [rope.rope_theta, *(theta for theta in told.tolist() if 1 < theta < math.inf)]
+    some = told[:: 1 + len(told) // 64].tolist()
+    thetas = [rope.rope_theta, *(theta for theta in some if 1 < theta < math.inf)]
 
     def fit(theta: float) -> tuple[float, float, float]:
         meant = frequencies(replace(rope, rope_theta=theta), 2 * len(turned))
@@ -216,13 +235,16 @@ def _fit(turned: Float[Tensor, "pair"], rope: Rope) -> tuple[float, float, float
 
 
 def _yarn(config: OlmoConfig) -> Rope | None:
-    """The YaRN that a config asks for. One that changes nothing is none: it can't be measured."""
-    for rope in config.rope.values():
-        if rope.rope_type == "yarn":
-            plain = frequencies(Rope("default", rope.rope_theta), config.head_dim)
-            scaled = frequencies(rope, config.head_dim)
-            return rope if _is_louder(rope) or not torch.equal(plain, scaled) else None
-    return None
+    """The YaRN that a config asks for; None where it changes nothing that could be measured."""
+    return next((rope for rope in config.rope.values() if _scales(rope, config)), None)
+
+
+def _scales(rope: Rope, config: OlmoConfig) -> bool:
+    """Whether it is YaRN, and changes something."""
+    if rope.rope_type != "yarn":
+        return False
+    plain = frequencies(Rope("default", rope.rope_theta), config.head_dim)
+    return _is_louder(rope) or not torch.equal(plain, frequencies(rope, config.head_dim))
 
 
 def _is_louder(rope: Rope) -> bool:
@@ -230,8 +252,7 @@ def _is_louder(rope: Rope) -> bool:
 
 
 def _regime(applied: dict[LayerType, _Applied], config: OlmoConfig) -> Regime:
-    yarn = _yarn(config)
-    meant = {kind: yarn is not None and config.rope[kind].rope_type == "yarn" for kind in applied}
+    meant = {kind: _scales(config.rope[kind], config) for kind in applied}
     if any(found.scaled and not meant[kind] for kind, found in applied.items()):
         return "yarn-everywhere"
     if any(meant[kind] and not found.scaled for kind, found in applied.items()):
@@ -252,7 +273,7 @@ def _miniature(fields: dict[str, Any]) -> PreTrainedModel:
     layer_types = sorted(set(config.layer_types))
     small = {
         "vocab_size": 8,
-        "hidden_size": config.head_dim,
+        "hidden_size": 8,  # a head may be wider, and only its width matters
         "head_dim": config.head_dim,
         "intermediate_size": 8,
         "num_hidden_layers": len(layer_types),
@@ -261,7 +282,7 @@ def _miniature(fields: dict[str, Any]) -> PreTrainedModel:
         "layer_types": layer_types,
         **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id")),
     }
-    if config.model_type == "olmo2":
-        del small["layer_types"]
+    if config.model_type == "olmo2":  # it knows none, but would count those that it is given
+        small["layer_types"] = None
     with torch.random.fork_rng(devices=[]):  # the reader's seed stays as it was
         return AutoModelForCausalLM.from_config(AutoConfig.for_model(**(fields | small))).eval()

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from olmo_explain.ids import as_ids, as_mask
+from olmo_explain.ids import as_ids, as_mask, check_room
 from olmo_explain.running.hooks import Hooks, check_hookable, hooked
 from olmo_explain.running.meta import autocast_on_meta
 from olmo_explain.running.operators import (
@@ -147,6 +147,8 @@ def _readable(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tu
         return args, kwargs
     device = next((parameter.device for parameter in model.parameters()), None)
     ids = as_ids(given, vocab_size, device)
+    if heads := getattr(model.config, "num_attention_heads", None):
+        check_room(ids, heads, next(model.parameters()).itemsize)
     if isinstance(mask := kwargs.get("attention_mask"), list | tuple):
         kwargs = kwargs | {"attention_mask": as_mask(mask, ids)}
     return ((ids, *args[1:]), kwargs) if args else (args, kwargs | {"input_ids": ids})

@@ -1,17 +1,17 @@
 """`olmo-explain COMMAND MODEL [--json]`: the package's answers in a terminal.
 
 With --json, stdout holds one JSON object and nothing else; progress and warnings go to stderr.
-Exit 0: fine. 1: a check failed. 2: bad input, said in one line on stderr.
+Exit 0: fine. 1: a check failed. 2: bad input, or a result that nobody takes, said in one line on
+stderr. 130: interrupted. 141: whoever read the result has enough.
 
 Each command imports what it needs when it runs, so that `config` does not wait for torch.
 """
 
-import errno
+import logging
 import sys
 import warnings
 from dataclasses import asdict
 from importlib.metadata import version
-from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -19,27 +19,34 @@ import typer
 from olmo_explain.checkpoint import read_config, resolve
 from olmo_explain.errors import ExplainError, UsageError
 from olmo_explain.parallel import leave_it_to_the_first, runner
+from olmo_explain.settings import wrong_setting
 from olmo_explain.terminal.options import (
-    MOST,
     REPORT_HELP,
+    Batch,
     Cols,
     Dtype,
     Every,
+    HeadNumber,
     Ids,
     Json,
+    Layer,
     Model,
     Output,
+    Positions,
     Prompt,
     PromptLength,
     Rows,
     Tp,
     VerifyPrompt,
     at_most_one,
+    check_readable,
     parse_ids,
     parse_slice,
 )
-from olmo_explain.terminal.output import check_output, leave_pipe, show, to_json, write_whole
+from olmo_explain.terminal.output import Document, PlainRecord, show, to_json
+from olmo_explain.terminal.streams import Unwritten, catch_bus_error, take_over
 from olmo_explain.waiting import progress
+from olmo_explain.words import printable, shortened, without_keys
 
 app = typer.Typer(
     help="How a PyTorch transformer reads its weights, on OLMo 3.",
@@ -54,30 +61,32 @@ IMPORTING = "Loading PyTorch and transformers"
 def main() -> None:
     """The console script: runs a command, and turns bad input into one line and exit code 2."""
     warnings.showwarning = _warn  # type: ignore[assignment]  # it takes whatever it is given
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal may know neither × nor │
+    logging.setLogRecordFactory(PlainRecord)
     try:
-        code = app(standalone_mode=False)
+        take_over()
+        catch_bus_error()
+        code = app(prog_name="olmo-explain", standalone_mode=False)
         sys.stdout.flush()
     except ExplainError as error:
         _fail(str(error))
     except typer.Abort:
         sys.exit(130)
-    except BrokenPipeError:
-        leave_pipe()
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-            raise
-        _fail(f"The result cannot be written: {error.strerror}. Check where it is sent to.")
+    except Unwritten as error:
+        if error.is_broken_pipe:  # whoever read it has enough
+            sys.exit(141)
+        _fail(f"The result cannot be written: {error}. Check where it is sent to.")
+    except MemoryError:
+        _fail("This takes more memory than there is. Ask for less, or use a larger machine.")
     except Exception as error:
         # Typer's own usage errors come from its copy of click, whose name is private.
         format_message = getattr(error, "format_message", None)
         if format_message is None:
+            if wrong := wrong_setting(error):
+                _fail(str(wrong))
             raise
         leave_it_to_the_first()
-        said = format_message().rstrip(".")  # empty where help was shown instead
-        _fail(f"{said}. Try: olmo-explain --help") if said else sys.exit(2)
+        said = shortened(format_message().rstrip("."))  # empty where help was shown instead
+        _fail(f"{said}. Try: olmo-explain {_command()}--help") if said else sys.exit(2)
     sys.exit(code or 0)
 
 
@@ -126,6 +135,7 @@ def trace(
             from olmo_explain.terminal.trace import print_operators, print_trace
 
         loaded, tokenizer = run.load(source)
+        check_readable(prompt, tokenizer, instead="--ids 5,6,7 or --prompt-length 3")
         inputs = prompt_ids(loaded, tokenizer, chosen or prompt, length=prompt_length)
         with progress("Running the model"):
             ran = run.trace(loaded, inputs, source, ops=ops)
@@ -144,8 +154,8 @@ def trace(
 @app.command()
 def flops(
     model: Model,
-    seq: Annotated[int, typer.Option(min=1, max=MOST, help="Positions.")] = 64,
-    batch: Annotated[int, typer.Option(min=1, max=MOST, help="Sequences.")] = 1,
+    seq: Positions = 64,
+    batch: Batch = 1,
     decode: Annotated[
         bool, typer.Option("--decode", help="One new position; the others are in the KV cache.")
     ] = False,
@@ -200,6 +210,7 @@ def weights(
     place = checkpoint.locate(tensor, **chosen)
     bits = checkpoint.read_bits(tensor, **chosen)
     norm = frobenius(bits, place.tensor.dtype)
+    checkpoint.check_unchanged()
     read = {"bytes_fetched": checkpoint.bytes_fetched, "header_bytes": checkpoint.header_bytes}
     show(
         as_json,
@@ -211,8 +222,8 @@ def weights(
 @app.command()
 def head(
     model: Model,
-    layer: Annotated[int | None, typer.Option(help="The layer's number, from 0.")] = None,
-    head: Annotated[int | None, typer.Option(help="The head's number, from 0.")] = None,
+    layer: Layer = None,
+    head: HeadNumber = None,
     every: Annotated[bool, typer.Option("--all", help="The norms of every head.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -268,6 +279,7 @@ def verify(
             from olmo_explain.terminal.verification import print_verification
 
         loaded, tokenizer = run.load(source, dtype)
+        check_readable(prompt, tokenizer, instead="--ids 5,6,7")
         inputs = prompt_ids(loaded, tokenizer, chosen or prompt, default=SONNET)
         checked = run.verify(loaded, inputs, stored, config)
         show(
@@ -281,7 +293,7 @@ def verify(
 
 @app.command(help=REPORT_HELP)
 def report(model: Model, output: Output = None, as_json: Json = False) -> None:
-    check_output(output, (".md", ".json"))
+    document = Document(output, (".md", ".json")) if output else None
     source = resolve(model)
     read_config(source)  # a wrong name is said before torch is loaded
 
@@ -290,10 +302,10 @@ def report(model: Model, output: Output = None, as_json: Json = False) -> None:
         from olmo_explain.terminal.report import print_report
 
     measured = remeasure(source)
-    if output:
-        document = measured.to_markdown() if output.suffix == ".md" else to_json(measured.to_dict())
-        write_whole(output, document)
-        print(f"Written to {output}", file=sys.stderr)
+    if document:
+        is_markdown = document.path.suffix == ".md"
+        document.write(measured.to_markdown() if is_markdown else to_json(measured.to_dict()))
+        print(f"Written to {document.path}", file=sys.stderr)
     show(as_json, measured.to_dict, lambda console: print_report(console, measured))
     if not measured.ok:
         raise typer.Exit(1)
@@ -328,9 +340,19 @@ def doctor(
 
 
 def _warn(message: Warning | str, *_: Any) -> None:
-    print(f"olmo-explain: {message}", file=sys.stderr)
+    _say(str(message))
+
+
+def _command() -> str:
+    """The command that was asked for, if it is one."""
+    known = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    return "".join(f"{word} " for word in sys.argv[1:2] if word in known)
 
 
 def _fail(line: str) -> None:
-    print(f"olmo-explain: {' '.join(line.split())}", file=sys.stderr)
+    _say(" ".join(line.split()))
     sys.exit(2)
+
+
+def _say(text: str) -> None:
+    print("olmo-explain:", printable(without_keys(text), keep="\n"), file=sys.stderr)

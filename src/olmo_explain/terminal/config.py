@@ -29,9 +29,13 @@ def print_config(console: Console, model: str, config: OlmoConfig) -> None:
         f"{config.head_dim}, {config.num_key_value_heads} key-value heads; {seen}"
     )
     longest = config.max_position_embeddings
-    capped, uncapped = (config.kv_cache_bytes(longest, capped=capped) for capped in (True, False))
+    capped, between = (
+        config.kv_cache_bytes(longest),
+        config.kv_cache_bytes(longest, between_steps=True),
+    )
     console.print(
         f"KV cache ({config.dtype}, batch 1): {config.kv_cache_bytes(1):,} bytes a token; at "
         f"{longest:,} positions {amount(capped)} with sliding layers capped at their window, "
-        f"{amount(uncapped)} without"
+        f"{amount(config.kv_cache_bytes(longest, capped=False))} without; transformers keeps "
+        f"{amount(between)} between steps, window − 1 positions"
     )

@@ -5,7 +5,7 @@ from rich.table import Table
 
 from olmo_explain.costs import CONVENTIONS, Against, Costs, Roofline, crossovers, total
 from olmo_explain.terminal.output import grid
-from olmo_explain.words import amount, duration, quantity
+from olmo_explain.words import amount, counted, duration, quantity
 
 
 def print_costs(console: Console, model: str, costs: Costs, machine: Roofline | None) -> None:
@@ -20,19 +20,25 @@ def print_costs(console: Console, model: str, costs: Costs, machine: Roofline | 
     )
     console.print(_conventions(costs, whole.macs))
     console.print(_crossovers(costs))
-    capped, uncapped = costs.kv_cache_bytes.values()
+    cache = {convention: amount(count) for convention, count in costs.kv_cache_bytes.items()}
     console.print(
-        f"KV cache ({config.dtype}): {amount(capped)} with sliding layers capped at their window, "
-        f"{amount(uncapped)} without"
+        f"KV cache ({config.dtype}): {cache['capped']} with sliding layers capped at their window, "
+        f"{cache['uncapped']} without; transformers keeps {cache['between_steps']} between steps, "
+        "window − 1 positions"
     )
     if not costs.decode:
         console.print(
             f"Training on {costs.positions:,} tokens: 6·N·D = {quantity(costs.six_nd)} FLOPs; "
             f"three forward passes, the full square = {quantity(3 * whole.matmul_flops)}"
         )
+    if costs.seq > config.max_position_embeddings:
+        console.print(
+            f"The model is made for up to {config.max_position_embeddings:,} positions "
+            "(max_position_embeddings)."
+        )
     if machine:
         console.print(
-            f"This machine, {machine.threads} threads, {machine.dtype}: "
+            f"This machine, {counted(machine.threads, 'thread')}, {machine.dtype}: "
             f"{machine.flops_per_second / 1e9:,.1f} GFLOP/s, "
             f"{machine.bytes_per_second / 1e9:,.1f} GB/s; below {machine.ridge:,.1f} FLOPs a byte "
             "an operation waits for memory"

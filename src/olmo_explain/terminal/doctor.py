@@ -6,7 +6,7 @@ from rich.text import Text
 
 from olmo_explain.installation import Check, Findings
 from olmo_explain.terminal.output import OK, PROBLEM
-from olmo_explain.words import amount
+from olmo_explain.words import gigabytes
 
 NOTE = Text("note", "bold cyan")
 WARNING, FAILED = Text("warning", "bold yellow"), Text("failed", "bold red")
@@ -17,8 +17,8 @@ def print_doctor(console: Console, found: Findings) -> None:
     table = Table(show_header=False, box=None)
     for package, number in found.versions.items():
         table.add_row(package, number)
-    table.add_row("memory", amount(found.memory_bytes))
-    table.add_row("free disk", amount(found.disk_bytes))
+    table.add_row("memory", gigabytes(found.memory_bytes))
+    table.add_row("free disk", gigabytes(found.disk_bytes))
     table.add_row("RoPE regime", found.rope_regime or "not measured")
     console.print(table)
     for note in found.notes:

@@ -1,13 +1,36 @@
 """What the commands can be asked for: their shared options, and how values are read."""
 
 import re
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from olmo_explain.errors import UsageError
+from olmo_explain.parallel import leave_it_to_the_first
 from olmo_explain.running import GREETING, SONNET
+
+
+def whole(option: str, least: int = 0, most: int | None = None) -> Any:
+    """Reads the whole number of an option, and says in our words what is none."""
+
+    def read(text: str) -> int:
+        wrong = UsageError(
+            f"{option} {reprlib.repr(str(text))} cannot be read",
+            f"Write a whole number, {f'{least:,} to {most:,}' if most else f'{least} or more'}",
+        )
+        try:
+            number = int(text)
+            if number >= least and (most is None or number <= most):
+                return number
+        except ValueError:  # also for thousands of digits
+            pass
+        leave_it_to_the_first()
+        raise wrong
+
+    return {"parser": read, "metavar": "N"}
+
 
 MOST = 10**12  # positions or sequences; more are a slip of the keyboard
 MODEL_HELP = (
@@ -25,7 +48,10 @@ VerifyPrompt = Annotated[str | None, typer.Option(help=PROMPT_HELP.format(defaul
 Ids = Annotated[str | None, typer.Option(help="Token ids to run on, as 5,6,7.")]
 PromptLength = Annotated[
     int | None,
-    typer.Option(min=1, help="How many tokens to run on, where their values don't matter."),
+    typer.Option(
+        **whole("--prompt-length", 1),
+        help="How many tokens to run on, where their values don't matter.",
+    ),
 ]
 Rows = Annotated[str | None, typer.Option(metavar="a:b", help="Rows a to b-1; all if left out.")]
 Cols = Annotated[str | None, typer.Option(metavar="a:b", help="Columns a to b-1.")]
@@ -42,7 +68,9 @@ Dtype = Annotated[
 Output = Annotated[
     Path | None,
     typer.Option(
-        metavar="PATH", help="Write the whole report to a file that ends in .md or .json."
+        metavar="PATH",
+        help="Write the whole report to a file that ends in .md or .json.",
+        readable=False,  # it is only written
     ),
 ]
 
@@ -59,6 +87,14 @@ the result, not a failure.
 """
 
 
+Layer = Annotated[int | None, typer.Option(**whole("--layer"), help="The layer's number, from 0.")]
+HeadNumber = Annotated[
+    int | None, typer.Option(**whole("--head"), help="The head's number, from 0.")
+]
+Positions = Annotated[int, typer.Option(**whole("--seq", 1, MOST), help="Positions.")]
+Batch = Annotated[int, typer.Option(**whole("--batch", 1, MOST), help="Sequences.")]
+
+
 def parse_ids(text: str | None) -> list[int] | None:
     if text is None:
         return None
@@ -66,7 +102,7 @@ def parse_ids(text: str | None) -> list[int] | None:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise UsageError(
-            f"--ids {text!r} cannot be read", "Write whole numbers, as 5,6,7"
+            f"--ids {reprlib.repr(text)} cannot be read", "Write whole numbers, as 5,6,7"
         ) from None
 
 
@@ -76,7 +112,15 @@ def parse_slice(option: str, text: str | None) -> slice | None:
     match text.split(":"):
         case [start, stop] if all(re.fullmatch(r"[0-9]{,18}", part) for part in (start, stop)):
             return slice(int(start) if start else None, int(stop) if stop else None)
-    raise UsageError(f"{option} {text!r} cannot be read", "Write a:b, as 3456:3584")
+    raise UsageError(f"{option} {reprlib.repr(text)} cannot be read", "Write a:b, as 3456:3584")
+
+
+def check_readable(prompt: str | None, tokenizer: Any | None, instead: str) -> None:
+    """UsageError for a text where there is no tokenizer: `instead` names the options to use."""
+    if prompt is not None and tokenizer is None:
+        raise UsageError(
+            "This model comes without a tokenizer, so a text cannot be read", f"Give {instead}"
+        )
 
 
 def at_most_one(**options: Any) -> None:

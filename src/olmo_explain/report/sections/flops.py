@@ -5,8 +5,8 @@ from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from functools import partial
 from typing import Any
 
-from olmo_explain.checkpoint import LayerType
-from olmo_explain.costs import ATTENTION, LAYER_TYPES, LINEAR, Costs, count_costs, crossover_seq
+from olmo_explain.checkpoint import LAYER_TYPES, LayerType
+from olmo_explain.costs import ATTENTION, LINEAR, Costs, count_costs, crossover_seq
 from olmo_explain.report.claim import Claim
 from olmo_explain.report.evidence import Evidence
 from olmo_explain.report.original import BATCH, SEQ
