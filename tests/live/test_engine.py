@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from hypothesis import given, settings
-from support.random_olmo import Case, build, cases, olmo3
+from support.random_olmo import Case, build, cases, olmo2, olmo3, yarn
 from torch import Tensor, nn
 
 import olmo_explain as oe
@@ -83,6 +83,29 @@ def test_any_olmo_computes_in_the_page(live, case: Case):
     float32 = furthest(run_by_hand(nudged(model), ids, config=config_of(model)), expected)
     for name, difference in differences.items():
         assert difference <= max(CLOSE, 20 * float32[name]), name
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"truncate": False},
+        {"factor": 3.0, "beta_fast": 5, "beta_slow": 2, "attention_factor": None},
+        {"mscale": 0.7, "mscale_all_dim": 1.3, "attention_factor": None},
+        {"original_max_position_embeddings": 7, "beta_fast": 1, "beta_slow": 1},
+    ],
+)
+def test_yarn_of_any_fields(live, changes):
+    """All layers of an OLMo 2, on a prompt whose end is far from its start."""
+    fields = olmo2(head_dim=16)
+    model = build(fields | {"rope_parameters": yarn(**changes)}, torch.float32, seed=4)
+    ids = torch.randint(40, (1, 120), generator=torch.Generator().manual_seed(1))
+    expected = run_by_hand(model, ids)
+    live.open("yarn", model)
+    places = [(0, "cos"), (4, "sin"), (None, "logits")]
+    assert max(furthest(live.values("yarn", ids[0].tolist(), places), expected).values()) <= CLOSE
+    plain = build(fields, torch.float32, seed=4)
+    assert (run_by_hand(plain, ids)["logits"] - expected["logits"]).abs().max() > 100 * CLOSE
 
 
 def nudged(model: nn.Module) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ const REGIMES = {
   "per-layer": (config, kind) => config.rope[kind],
   "yarn-everywhere": (config) => config.rope.full_attention,
   "yarn-lost": (config, kind) => ({
-    rope_type: "default", rope_theta: config.rope[kind].rope_theta, factor: null, attention_factor: 1,
+    rope_type: "default", rope_theta: config.rope[kind].rope_theta, attention_factor: 1,
   }),
 };
 const OUTSIDE = ["embedding", "final_norm", "logits"]; // the values outside the layers

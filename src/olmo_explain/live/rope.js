@@ -7,7 +7,7 @@ const float32 = Math.fround;
 
 /** By how many radians each pair turns from one position to the next: (Dh/2,). */
 function frequencies(rope, headDim) {
-  const ramp = rope.factor === null ? null : yarnRamp(rope, headDim); // null: the default type
+  const ramp = rope.rope_type === "default" ? null : yarnRamp(rope, headDim);
   const turns = new Float32Array(headDim / 2);
   for (let pair = 0; pair < turns.length; pair++) {
     const radiansPerTurn = float32(rope.rope_theta ** float32((2 * pair) / headDim));
@@ -25,12 +25,13 @@ function frequencies(rope, headDim) {
 
 /** How far YaRN slows each pair: 0 not at all, 1 by the whole `factor`, a straight line between. */
 function yarnRamp(rope, headDim) {
-  const first = Math.max(Math.floor(pairThatTurns(rope.beta_fast, rope, headDim)), 0);
-  const last = Math.min(Math.ceil(pairThatTurns(rope.beta_slow, rope, headDim)), headDim - 1);
-  // Where the two are one: a step instead of a line, and no division by zero.
-  const width = last - first || 0.001;
+  let first = pairThatTurns(rope.beta_fast, rope, headDim);
+  let last = pairThatTurns(rope.beta_slow, rope, headDim);
+  if (rope.truncate) [first, last] = [Math.floor(first), Math.ceil(last)];
+  [first, last] = [Math.max(first, 0), Math.min(last, headDim - 1)];
+  if (first === last) last += 0.001; // a step instead of a line, and no division by zero
   const ramp = new Float32Array(headDim / 2);
-  return ramp.map((_, pair) => Math.min(Math.max((pair - first) / width, 0), 1));
+  return ramp.map((_, pair) => Math.min(Math.max((pair - first) / (last - first), 0), 1));
 }
 
 /** The pair, as a fraction, that turns this many times in the original context length. */
