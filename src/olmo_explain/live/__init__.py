@@ -1,0 +1,11 @@
+"""`tiny` in the page: the engine in JavaScript, and the scripts that bring it to a reader.
+
+`olmo.js` is `by_hand/reference.py` step by step, and `rope.js` is `by_hand/rope.py`; `weights.js`
+reads safetensors, `tokenizer.js` texts; `session.js` remembers what an unchanged prompt needs, and
+`asked.js` is what it may be asked for; `console.js` answers a reader, and `page.js` is what a page
+has before the first question.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,3 @@
+from .scripts import engine, page_scripts
+
+__all__ = ["engine", "page_scripts"]

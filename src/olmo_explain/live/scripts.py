@@ -1,0 +1,98 @@
+"""From a model's files to the scripts with which a page computes."""
+
+import hashlib
+import json
+from base64 import b64encode
+from dataclasses import asdict
+from importlib.resources import files
+from string import Template
+
+from olmo_explain.by_hand import run_by_hand
+from olmo_explain.checkpoint import Source, preset, read_config
+from olmo_explain.running import GREETING, SONNET, load, prompt_ids
+
+MODULES = ("rope", "olmo", "weights", "tokenizer", "asked", "session", "console")
+OFFERED = (
+    "STEPS", "Session", "Tokenizer", "fromBase64", "joined", "largest", "openModel",
+    "readSafetensors",
+)  # fmt: skip
+PARTS = 8  # of the weights, half a megabyte each
+SAMPLES = (
+    GREETING.text,
+    SONNET.text,
+    "ROMEO:\nMy love is as deep as the sea 🌊\n\n",
+    " ".join([SONNET.text] * 3),  # five windows long
+)
+"""Prompts on which a page compares its own logits with PyTorch's."""
+
+
+ENGINE = Template("""const live = (() => {
+"use strict";
+$modules
+return { $offered };
+})();
+""")
+
+TINY = Template("""document.currentScript.model = (() => {
+$engine
+const about = $about;
+const weights = (parts) => live.joined(parts.map(live.fromBase64));
+const open = (parts) => live.openModel({ ...about, weights: weights(parts) });
+return { open, parts: $parts };
+})();
+""")
+
+
+def engine() -> str:
+    """The text of a script that declares one name, `live`, which holds the engine's own.
+
+    Without imports or exports: it can stand before a widget's module, or in a classic script.
+    """
+    modules = "\n".join(_text(f"{name}.js") for name in MODULES)
+    return ENGINE.substitute(modules=modules, offered=", ".join(OFFERED))
+
+
+def page_scripts() -> dict[str, str]:
+    """The scripts with which a site's pages run `tiny`, by their file names in one folder.
+
+    `live.js` belongs into each page and loads the others at the first call: `tiny.js`, the engine
+    with config, tokenizer and samples, and the weights in parts.
+    """
+    source = preset("tiny")
+    weights = source.read("model.safetensors")
+    size = -(-len(weights) // PARTS)
+    parts = {f"tiny/{at}.js": weights[at * size : (at + 1) * size] for at in range(PARTS)}
+    version = hashlib.sha256(weights).hexdigest()[:8]  # parts of two models are never mixed
+    about = {
+        "name": source.name,
+        "config": asdict(read_config(source)),
+        "tokenizer": json.loads(source.read("tokenizer.json")),
+        "samples": _samples(source),
+    }
+    return {
+        "live.js": _text("page.js"),
+        "tiny.js": TINY.substitute(
+            engine=engine(),
+            about=json.dumps(about),
+            parts=json.dumps([f"{name}?v={version}" for name in parts]),
+        ),
+        **{
+            name: f'document.currentScript.part = "{b64encode(part).decode()}";\n'
+            for name, part in parts.items()
+        },
+    }
+
+
+def _samples(source: Source) -> list[dict]:
+    model, tokenizer = load(source, "float32")
+    found = []
+    for prompt in SAMPLES:
+        ids = prompt_ids(model, tokenizer, prompt)
+        logits = run_by_hand(model, ids)[None, "logits"][0, -1].numpy()  # (V,)
+        data = b64encode(logits.astype("<f4").tobytes()).decode()
+        found.append({"ids": ids[0].tolist(), "logits": data})
+    return found
+
+
+def _text(filename: str) -> str:
+    return (files("olmo_explain.live") / filename).read_text(encoding="utf-8")
