@@ -5,7 +5,7 @@ from pathlib import Path
 
 import certifi
 import pytest
-from support.commands import refused, run
+from support.commands import refused, run, run_python
 
 from olmo_explain.settings import is_server, wrong_setting
 
@@ -48,6 +48,19 @@ def test_a_variable_that_cannot_work(monkeypatch, name, good, bad, fault):
     monkeypatch.setattr(os, "environ", {name: bad})
     assert blamed().startswith(f"The environment variable {name} {fault}")
     assert "secret" not in blamed()
+
+
+def test_a_variable_that_the_error_names(monkeypatch):
+    monkeypatch.setattr(os, "environ", {"TORCH_LOGS": "secret", "HOME": "/", "HF_HOME": "/"})
+    said = blamed(ValueError("Invalid log settings: secret. Try TORCH_LOGS=help, in HOME"))
+    assert said == "The environment variable TORCH_LOGS cannot be used. Unset it."
+    assert blamed(ValueError("an error of another kind, in HOME")) is None
+
+
+def test_the_package_names_it_too():
+    code = "import olmo_explain as oe\ntry: oe.load\nexcept Exception as error: print(error)"
+    said = run_python("-c", code, PYTORCH_JIT="x").stdout
+    assert said == "The environment variable PYTORCH_JIT cannot be used. Unset it.\n"
 
 
 def test_the_place_of_a_file_is_named_by_the_variable_that_says_it_most_exactly(monkeypatch):

@@ -9,6 +9,19 @@ asking for a config does not wait for torch. No module bears the name of what it
 gives `trace`): importing the module would put it in the function's place.
 """
 
+from typing import Any
+
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        return _load(name)
+    except (ValueError, OSError) as error:  # of a library that reads its settings as it is imported
+        from olmo_explain.settings import wrong_setting
+
+        if wrong := wrong_setting(error):
+            raise wrong from None
+        raise

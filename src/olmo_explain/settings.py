@@ -16,6 +16,7 @@ from olmo_explain.words import UNSEEN
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+LIBRARIES = re.compile("(PY)?TORCH|HF_|TRANSFORMERS_|TOKENIZERS_|OMP_|MKL_|CUDA_|MPL")
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 NUMBERS = (
     "HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT", "TORCH_COMPILE_DEBUG",
@@ -38,6 +39,8 @@ def wrong_setting(error: BaseException) -> UsageError | None:
             "Choose a place where you may write",
         )
     for name, value in os.environ.items():
+        if LIBRARIES.match(name) and re.search(rf"\b{name}\b", str(error)):
+            return UsageError(f"The environment variable {name} cannot be used", "Unset it")
         if value and (fault := _fault(name, value)):
             return UsageError(f"The environment variable {name} {fault}", "Correct or unset it")
     return None

@@ -260,7 +260,7 @@ AS_TORCHRUN_SETS_THEM = {
         *(("RANK", value) for value in ("", "x", "-1", "1", "9" * 5000)),
         *(("WORLD_SIZE", value) for value in ("", "x", "0")),
         *(("MASTER_PORT", value) for value in ("", "99999", "http")),
-        *(("MASTER_ADDR", ""), ("LOCAL_RANK", "x")),
+        *(("MASTER_ADDR", ""), ("MASTER_ADDR", "a..b"), ("LOCAL_RANK", "x")),
     ],
     ids=lambda value: value[:9],
 )

@@ -58,7 +58,7 @@ class Session {
     for (let n = 0; n < count; n++) {
       const id = choose(this.logits(written, asked).data, temperature, topK, random);
       yield id;
-      if (id === this.#config.eos_token_id) return;
+      if ([this.#config.eos_token_id].flat().includes(id)) return; // some models have several
       written.push(id);
     }
   }

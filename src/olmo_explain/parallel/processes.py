@@ -7,6 +7,7 @@ process 0 is heard, and an error is said once, whichever process meets it.
 import os
 import re
 import reprlib
+import socket
 import sys
 import time
 import warnings
@@ -116,8 +117,14 @@ def _check_variables() -> None:
     process, processes = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if process >= processes:
         raise UsageError(f"RANK is {process}, of {processes} processes", LEFT_TO_TORCHRUN)
-    if not os.environ.get("MASTER_ADDR"):
+    if not (address := os.environ.get("MASTER_ADDR")):
         raise UsageError("MASTER_ADDR is not set", LEFT_TO_TORCHRUN)
+    try:
+        socket.getaddrinfo(address, None)  # torch would ask again for minutes
+    except (OSError, UnicodeError):
+        raise UsageError(
+            f"MASTER_ADDR is {reprlib.repr(address)}, which no machine has", LEFT_TO_TORCHRUN
+        ) from None
 
 
 def _device() -> torch.device:
