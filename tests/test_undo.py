@@ -1,7 +1,7 @@
 """What is put in place comes off: at an interrupt before any bytecode, in any order, when freed."""
 
 import pytest
-from support.fuzz.interrupts import bytecodes, interrupted_at
+from support.fuzz.interrupts import interrupted_at
 
 from olmo_explain import undo as room
 from olmo_explain.undo import Undo
@@ -38,11 +38,12 @@ def test_an_interrupt_before_any_bytecode_leaves_nothing():
         with Undo(place.begin), Undo(place.share):
             assert place.own["colour"] == "red" and place.shared
 
-    for bytecode in range(bytecodes(use)):
-        assert interrupted_at(bytecode, use)
+    bytecode = 0
+    while interrupted_at(bytecode, use):
         assert place.is_clean, bytecode
-    assert not interrupted_at(10_000, use)
+        bytecode += 1
     assert place.is_clean
+    assert bytecode > 300  # how many there are depends on the release of Python
 
 
 def test_what_several_hold_stays_for_the_last():

@@ -25,6 +25,8 @@ from threading import Lock
 from typing import Any, Generic, TypeVar
 from weakref import ref
 
+from olmo_explain.errors import UsageError
+
 Given = TypeVar("Given")
 
 _NOTHING = object()
@@ -36,7 +38,8 @@ class Undo(io.IOBase, Generic[Given]):
     """`with Undo(begin) as given`: `begin` puts things in place with what it is handed, this.
 
     All of it comes off when the block ends, the last first, in whatever thread. `given` is what
-    `begin` returns. Blocks may end in any order, as long as they share only what they `hold`.
+    `begin` returns. Blocks may end in any order, as long as they share only what they `hold`. One
+    may be entered again when it has ended; before that it is a UsageError.
     """
 
     given: Given  # of what several hold
@@ -44,16 +47,24 @@ class Undo(io.IOBase, Generic[Given]):
     def __init__(self, begin: Callable[[Any], Given]):
         self._begin = begin
         self._held: list[Undo] = []
-        self._back: list[Any] = [None, self._held.clear]
-        # Calls what stands in the list, from its end down to the None, and no second time.
-        self.close = partial(deque, map(call, iter(self._back.pop, None)), 0)  # type: ignore[method-assign,assignment]
+        self._back: list[Any] = []
+        self._end_with(self._back)
 
     def __enter__(self) -> Given:  # type: ignore[override]
+        if self._back:
+            raise UsageError("This is in use already", "Make another one")
+        self._end_with([None, self._held.clear])
         try:
             return self._begin(self)
         except BaseException:
             self.close()
             raise
+
+    def _end_with(self, back: list[Any]) -> None:
+        # Calls what stands in the list, from its end down to the None, and no second time.
+        calls: Any = map(call, iter(back.pop, None)) if back else ()
+        self.close = partial(deque, calls, 0)  # type: ignore[method-assign,assignment]
+        self._back = back
 
     def later(self, function: Callable[..., Any], *args: Any) -> None:
         """Calls `function(*args)` at the end. It has to be one of C, or an interrupt may end it."""
@@ -85,8 +96,11 @@ def _nobody() -> None:
 
 
 def _begun(key: Hashable, begin: Callable[[Undo], Given]) -> Undo[Given]:
-    undo = Undo(begin)
-    undo.later(_shared.pop, key, None)
+    def share(undo: Undo) -> Given:
+        undo.later(_shared.pop, key, None)
+        return begin(undo)
+
+    undo = Undo(share)
     try:
         undo.given = undo.__enter__()
         _shared[key] = ref(undo)

@@ -16,7 +16,8 @@ from torch import nn
 
 import olmo_explain as oe
 from olmo_explain.errors import UsageError
-from olmo_explain.running import capture
+from olmo_explain.running import capture, hooked
+from olmo_explain.running.tracing import _Recorder
 
 INTERRUPTS = 400
 
@@ -26,6 +27,7 @@ def run(model: nn.Module) -> torch.Tensor:
         return model(IDS, use_cache=False).logits
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_nothing_is_left_behind_by_an_interrupt():
     chance = random.Random(0)
     ends = Counter(case(chance) for _ in range(INTERRUPTS))
@@ -171,3 +173,50 @@ def test_a_model_without_weights_is_refused(name):
 def test_a_name_is_no_model(name):
     with pytest.raises(UsageError, match=r"'tiny' is .*load\("):
         (WATCHES | USES)[name]("tiny")
+
+
+@pytest.mark.parametrize("make", [lambda model: oe.ablate_head(model, 1, 1), capture])
+def test_what_has_ended_may_begin_again_and_what_has_not_may_not(make):
+    model = small()
+    before, plain = traces_left(model), run(model)
+    again = make(model)
+    for _ in range(2):
+        with again:
+            changed = run(model)
+        assert traces_left(model) == before
+    with again, pytest.raises(UsageError, match="in use already"), again:
+        pass
+    with again:
+        with pytest.raises(UsageError), again:
+            pass
+        assert torch.equal(run(model), changed)
+    assert traces_left(model) == before
+    assert torch.equal(run(model), plain)
+
+
+def test_two_models_of_one_config_are_told_apart():
+    one = small()
+    with torch.random.fork_rng():
+        other = type(one)(one.config).eval()
+    with capture(one) as ones, capture(other) as others:
+        run(one)
+        assert not others
+        pattern = ones[1, "pattern"].clone()
+        run(other)
+    assert torch.equal(ones[1, "pattern"], pattern)
+    assert not torch.equal(others[1, "pattern"], pattern)
+
+
+def test_a_hook_that_is_called_once_more_says_nothing():
+    """Torch takes the hooks of a call, and then asks each for its flags: it may be off by then."""
+    model = small()
+    heard = []
+    with hooked() as hooks:
+        hooks.before(model.lm_head, lambda *args: heard.append(args))
+        (late,) = model.lm_head._forward_pre_hooks.values()
+    late(model.lm_head, ())
+    recorder = _Recorder(model, ops=False)
+    thread = Thread(target=recorder._after, args=(model.lm_head, (), None))
+    thread.start()
+    thread.join()
+    assert not heard and not recorder.calls

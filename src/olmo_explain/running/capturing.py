@@ -11,11 +11,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from itertools import count
 from threading import get_ident
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
 from transformers import (
     AttentionInterface,
     AttentionMaskInterface,
@@ -85,7 +86,8 @@ def _attach(model: PreTrainedModel, receive: Receive, hooks: Hooks) -> None:
     receivers = hooks.hold(
         (OURS, id(model.config)), lambda undo: _watch_attention(model.config, undo)
     )
-    hooks.put(receivers, object(), (get_ident(), receive))
+    attentions = frozenset(block.self_attn for block in base.layers)
+    hooks.put(receivers, object(), _Receiver(receive, get_ident(), attentions))
 
 
 def _attach_layer(block: Any, layer: int, receive: Receive, hooks: Hooks) -> None:
@@ -139,31 +141,42 @@ def _output(module: nn.Module, receive: Callable[[Tensor], None], hooks: Hooks) 
 # -- inside the attention function ----------------------------------------------------------------
 
 
-def _watch_attention(config: PretrainedConfig, undo: Undo) -> dict[Any, tuple[int, Receive]]:
+class _Receiver(NamedTuple):
+    """Who is told, of what runs in one thread in one model: another may have the same config."""
+
+    receive: Receive
+    thread: int
+    attentions: frozenset[nn.Module]
+
+    def hears(self, module: nn.Module, thread: int) -> bool:
+        return thread == self.thread and module in self.attentions
+
+
+def _watch_attention(config: PretrainedConfig, undo: Undo) -> dict[Any, _Receiver]:
     """Our attention function in the place of the config's own, for all that capture at the time.
 
-    They put their receivers, each for its thread, into the dict that this returns.
+    They put their receivers into the dict that this returns.
     """
     theirs = config._attn_implementation
     ours = f"{OURS}{next(_captures)}:{theirs}"
-    receivers: dict[Any, tuple[int, Receive]] = {}
+    receivers: dict[Any, _Receiver] = {}
 
     def attend(
         module: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, **kwargs: Any
     ) -> tuple[Tensor, Tensor | None]:
         compute, here = attention_function(module, theirs), get_ident()
-        receive = [receive for thread, receive in tuple(receivers.values()) if thread == here]
+        receive = [it.receive for it in tuple(receivers.values()) if it.hears(module, here)]
         if not receive:
             return compute(module, q, k, v, mask, **kwargs)
         values: dict[str, Any] = {"q": q, "k": k, "v": v}
-        watched = _Watched.of(q) if theirs == "eager" else q
+        watched = _Watched.of(q, {}) if theirs == "eager" else q
         output, pattern = compute(module, watched, k, v, mask, **kwargs)
         if pattern is not None:  # only eager attention forms one
-            values |= getattr(watched, "seen", {}) | {"mask": mask, "pattern": plain(pattern)}
+            values |= getattr(watched, "seen", {}) | {"mask": mask, "pattern": _plain(pattern)}
         for name, value in values.items():
             for hand_over in receive:
                 hand_over(module.layer_idx, name, value)
-        return plain(output), None if pattern is None else plain(pattern)
+        return _plain(output), None if pattern is None else _plain(pattern)
 
     # transformers has a public way to add a function, and none to take it away again.
     undo.put(AttentionInterface._global_mapping, ours, attend)
@@ -187,30 +200,29 @@ class _Watched(Tensor):
     A mode of torch would see that too, and more; but a mode that an interrupt leaves on stays on.
     """
 
+    plain: Tensor
+    """The same numbers as an ordinary tensor, with which everything is computed."""
     seen: dict[str, Tensor]
 
     @classmethod
-    def of(cls, q: Tensor) -> "_Watched":
-        watched = q.as_subclass(cls)
-        watched.seen = {}
+    def of(cls, plain: Tensor, seen: dict[str, Tensor]) -> "_Watched":
+        watched = plain.as_subclass(cls)
+        watched.plain, watched.seen = plain, seen
         return watched
 
     @classmethod
     def __torch_function__(
         cls, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
-        seen = next(arg.seen for arg in args if isinstance(arg, cls))
+        seen = next(it.seen for it in tree_leaves((args, kwargs)) if isinstance(it, cls))
+        given, named = tree_map_only(cls, lambda it: it.plain, (args, kwargs or {}))
         if func is torch.nn.functional.softmax:
-            seen["masked_scores"] = plain(args[0])
-        result = super().__torch_function__(func, types, args, kwargs)
-        if isinstance(result, cls):
-            result.seen = seen
-            if func is Tensor.mul:
-                seen.setdefault("scores", plain(result))
-        return result
+            seen["masked_scores"] = given[0]
+        result = func(*given, **named)
+        if func is Tensor.mul:
+            seen.setdefault("scores", result)
+        return cls.of(result, seen) if isinstance(result, Tensor) else result
 
 
-def plain(value: Tensor) -> Tensor:
-    """The same numbers as an ordinary tensor."""
-    with torch._C.DisableTorchFunctionSubclass():
-        return value.as_subclass(Tensor)
+def _plain(value: Tensor) -> Tensor:
+    return value.plain if isinstance(value, _Watched) else value

@@ -37,8 +37,8 @@ class Hooks(Undo[Given], Generic[Given]):
         """Calls `look(args, kwargs)` before each call of the module."""
         thread = self._thread
 
-        def hook(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-            if get_ident() == thread:
+        def hook(module: nn.Module, args: tuple, kwargs: dict[str, Any] | None = None) -> None:
+            if get_ident() == thread and kwargs is not None:
                 look(args, kwargs)
 
         self._insert(module._forward_pre_hooks, hook, module._forward_pre_hooks_with_kwargs)
@@ -73,8 +73,10 @@ class Hooks(Undo[Given], Generic[Given]):
         """Calls `hook(module, args)` before each call of any module there is, in every thread."""
         self._insert(every_module._global_forward_pre_hooks, hook)
 
-    def after_all(self, hook: Callable[[nn.Module, tuple, dict, Any], None]) -> None:
-        """Calls `hook(module, args, kwargs, output)` after each call of any module there is."""
+    def after_all(self, hook: Callable[..., None]) -> None:
+        """Calls `hook(module, args, kwargs, output)` after each call of any module there is; in
+        another thread than ours perhaps once more without kwargs.
+        """
         kwargs = every_module._global_forward_hooks_with_kwargs
         self._insert(every_module._global_forward_hooks, hook, kwargs)
 
@@ -90,7 +92,8 @@ class Hooks(Undo[Given], Generic[Given]):
 
     def _insert(self, hooks: dict[Any, Any], hook: Callable, *flags: dict[Any, bool]) -> None:
         # As torch's `register_…hook` does it. Those return a handle, which an interrupt may lose
-        # between the hook's way in and our taking hold of it.
+        # between the hook's way in and our taking hold of it. What another thread runs may call a
+        # hook once more when it is off, and then without what its flags ask for.
         key = object()
         for flag in flags:
             self.put(flag, key, True)

@@ -223,11 +223,12 @@ class _Recorder:
         if module in self.watched and get_ident() == self.thread:
             self.running.pop()
 
-    def _after(self, module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
+    def _after(self, module: nn.Module, args: tuple, *kwargs_and_output: Any) -> None:
         watched = self.watched.get(module)
         # What works through other modules is passed over: what they do is theirs.
         if watched is None or not watched.works or get_ident() != self.thread:
             return
+        kwargs, output = kwargs_and_output
         watched.called = True
         inputs = tensors_in((args, kwargs) if kwargs else args)
         result = output if isinstance(output, Tensor) else first_tensor(output)
