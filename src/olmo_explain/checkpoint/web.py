@@ -153,7 +153,9 @@ class RemoteFile:
                 try:
                     self._read_on(data, start, end, advance)
                     return data
-                except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
+                except (ExplainError, MemoryError):
+                    raise
+                except Exception as error:  # those who decode an answer have errors of their own
                     said = self._in_words(error)
                     may_pass = self._answered and isinstance(error, FAULTS) and not _is_slow(error)
                     response = getattr(error, "response", None)
