@@ -76,7 +76,7 @@ def test_answers_at_random_of_a_hub(tmp_path):
         (RandomAnswer("HTTP/1.1 302 OK", AWAY_IN_BROTLI, b"4;x"), "answered what cannot be read"),
         (RandomAnswer("HTTP/1.1 \x1b[31m", (), b""), "does not answer as HTTP asks for"),
     ],
-    ids=["html", "nothing", "empty", "chunk", "megabyte", "short", "redirect", "escape"],
+    ids=["html", "nothing", "empty", "chunk", "megabyte", "short", "redirect", "brotli", "escape"],
 )
 def test_answers_of_no_use(server, answer, says):
     assert says in said_of(server, answer)
