@@ -266,7 +266,9 @@ class RemoteFile:
             return self._unusable("redirects in a circle", "Check the address")
         if isinstance(error, requests.ConnectionError):
             return self._unusable("cannot be reached", _to_check())
-        if self._answered or isinstance(error, (InvalidSchema, InvalidURL, LocationParseError)):
+        of_address = isinstance(error, (InvalidSchema, InvalidURL, LocationParseError))
+        is_known = isinstance(error, (OSError, urllib3.exceptions.HTTPError))
+        if self._answered or of_address or not is_known:
             return self._unusable(f"answered what cannot be read ({type(error).__name__})")
         return self._unusable(f"cannot be read ({type(error).__name__})")
 
