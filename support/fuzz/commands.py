@@ -4,7 +4,7 @@ import json
 import random
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 from support.checkpoints import write_random
 from support.commands import Ran, run
@@ -73,7 +73,7 @@ def _refuse(name: str) -> None:
 
 def _line(chance: random.Random) -> tuple[str, list[str]]:
     command = chance.choice(list(OPTIONS))
-    models = ["tiny", "tiny", "tiny", "olmo3-7b", "olmo3-32b", str(_random_model())]
+    models = ["tiny", "tiny", "tiny", "olmo3-7b", "olmo3-32b", _random_model().name]
     words = [chance.choice(models if chance.random() < 0.9 else TEXTS)]
     if command == "weights" and chance.random() < 0.8:
         words.append(chance.choice(TENSORS if chance.random() < 0.8 else TEXTS))
@@ -92,8 +92,8 @@ def _line(chance: random.Random) -> tuple[str, list[str]]:
 
 
 @cache
-def _random_model() -> Path:
-    """Written once, and left to the system's temporary directory."""
-    directory = Path(mkdtemp(prefix="olmo-explain-"))
-    write_random(directory, shards=2)
+def _random_model() -> TemporaryDirectory:
+    """Written once, and gone with this process."""
+    directory = TemporaryDirectory(prefix="olmo-explain-")
+    write_random(Path(directory.name), shards=2)
     return directory
