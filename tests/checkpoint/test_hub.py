@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 import time
 
 import pytest
@@ -9,7 +10,9 @@ import torch
 from support.commands import run_process, run_python
 from support.servers import COMMIT, TOKEN, FileServer, HubServer, closed_port, running
 
-from olmo_explain.checkpoint import preset, read_head
+from olmo_explain.checkpoint import HubSource, preset, read_head
+from olmo_explain.checkpoint import hub as hub_module
+from olmo_explain.errors import RemoteError
 
 O_PROJ = "model.layers.1.self_attn.o_proj.weight"
 
@@ -94,6 +97,21 @@ def test_nothing_is_unpickled(ask, small, tmp_path):
 def test_a_busy_hub_is_asked_again(hub, ask):
     hub.busy, hub.retry_after = [429, 503], "0"
     assert ask("config", "someone/olmo", "--json", hub=hub)["hidden_size"] == 32
+
+
+def test_a_hub_that_never_sends_the_file(monkeypatch, tmp_path):
+    """huggingface_hub would ask again for minutes. Whatever it does then, the process may end."""
+    import huggingface_hub
+
+    came = threading.Event()
+    monkeypatch.setattr(hub_module, "MOST_SECONDS", 0.6)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: came.wait())
+    monkeypatch.setattr(HubSource, "commit", COMMIT)
+    try:
+        with pytest.raises(RemoteError, match=r"not sent config\.json of a/b within 1 s\. Try"):
+            HubSource("a/b").read("config.json")
+    finally:
+        came.set()
 
 
 def test_a_hub_that_asks_for_an_hour_is_not_waited_for(hub, ask):

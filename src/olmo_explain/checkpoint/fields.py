@@ -174,6 +174,8 @@ FIELDS: dict[str, Field] = {
         one_of(*BYTES_PER_PARAMETER), "the same, as older releases write it", None, null=True
     ),
     "use_cache": Field(TRUTH, "whether a forward pass answers with its KV cache", True),
+    "output_attentions": Field(TRUTH, "whether it answers with its patterns", False, null=True),
+    "output_hidden_states": Field(TRUTH, "whether with its residual stream", False, null=True),
     "bos_token_id": Field(TOKEN, "id of the token that begins a text", None, null=True),
     "eos_token_id": Field(
         either(TOKEN, list_of(TOKEN, "a list of such")),

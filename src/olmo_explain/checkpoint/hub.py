@@ -3,10 +3,12 @@
 import re
 import socket
 import ssl
+import threading
+import time
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from olmo_explain.checkpoint.source import (
     FileMissing,
@@ -22,6 +24,7 @@ from olmo_explain.waiting import progress
 from olmo_explain.words import shown
 
 SECONDS = 5.0
+MOST_SECONDS = 30.0  # of one call of huggingface_hub for a small file, its own tries included
 
 
 class HubSource(Remembering):
@@ -121,7 +124,7 @@ class HubSource(Remembering):
         with progress(f"Waiting for the hub, {self.repository}"):
             while True:
                 try:
-                    return call(*args, **options)
+                    return self._within_reason(lambda: call(*args, **options), missing)
                 except ExplainError:
                     raise
                 # Beside its own errors come those of its HTTP client: requests, httpx or httpx2.
@@ -132,6 +135,31 @@ class HubSource(Remembering):
                 if status not in RETRY.status_forcelist:
                     raise said
                 retry = pause(retry, said.wrong, response)
+
+    def _within_reason(self, call: Callable[[], Any], filename: str) -> Any:
+        """What `call` gives. RemoteError where it is not done after 30 s; then it is left alone.
+
+        A plain thread, as Python's end waits for those of a pool.
+        """
+        ended: list[Callable[[], Any]] = []
+
+        def run() -> None:
+            try:
+                result = call()
+                ended.append(lambda: result)
+            except BaseException as error:
+                ended.append(partial(_raise, error))
+
+        began = time.monotonic()
+        (thread := threading.Thread(target=run, daemon=True)).start()
+        thread.join(MOST_SECONDS)
+        if ended:
+            return ended[0]()
+        raise RemoteError(
+            f"{shown(self._settings.ENDPOINT)} has not sent {filename} of {self.repository} within "
+            f"{time.monotonic() - began:.0f} s",
+            "Try again later",
+        )
 
     def _in_words(self, error: Exception, status: int | None, filename: str) -> ExplainError:
         from huggingface_hub import errors
@@ -195,6 +223,10 @@ class HubSource(Remembering):
             f"HF_HUB_OFFLINE is set, and the cache has no {filename} of {self.name}",
             "Unset it, or download the model first",
         )
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 def _is_of_network(error: Exception) -> bool:
