@@ -136,6 +136,10 @@ def test_a_place_that_cannot_be_written_is_said_before_the_work(tmp_path, name, 
         assert says in refused("report", "tiny", "--output", path)
 
 
+def test_a_name_of_no_letters_is_no_directory():
+    assert "--output names no file. Name one that " in refused("report", "tiny", "--output", "")
+
+
 def test_what_is_no_file_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.md")
     (tmp_path / "circle.md").symlink_to("circle.md")

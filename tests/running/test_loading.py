@@ -77,6 +77,10 @@ def test_a_field_that_transformers_has_written_elsewhere(tmp_path, name):
     load(tiny_with(tmp_path / "m", lambda fields: fields.update({name: 3})))
 
 
+def test_null_for_quantization_config_is_none_at_all(tmp_path):
+    load(tiny_with(tmp_path / "m", lambda fields: fields.update(quantization_config=None)))
+
+
 @pytest.mark.parametrize("dtype", [torch.int8, "int8", torch.complex64, 8], ids=str)
 def test_weights_are_loaded_in_no_other_dtype(dtype):
     with pytest.raises(
