@@ -114,6 +114,21 @@ def test_a_hub_that_never_sends_the_file(monkeypatch, tmp_path):
         came.set()
 
 
+class Plain(HubServer):
+    """A server of files, without what the hub says of each."""
+
+    def answer(self, path, headers):
+        status, about, body = super().answer(path, headers)
+        return status, {name: about[name] for name in about.keys() - {"X-Repo-Commit"}}, body
+
+
+def test_a_server_of_files_is_no_hub(ask, small):
+    """huggingface_hub's advice names HF_HOME and HF_ENDPOINT, which are as they should be."""
+    with running(Plain(small)) as hub:
+        said = ask("config", "someone/olmo", hub=hub, code=2)
+    assert f"{hub.url} answered what cannot be used (FileMetadataError). Check HF_EN" in said
+
+
 def test_a_hub_that_asks_for_an_hour_is_not_waited_for(hub, ask):
     hub.busy, hub.retry_after = [429], "3600"
     said = ask("config", "someone/olmo", hub=hub, code=2)

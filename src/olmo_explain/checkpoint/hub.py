@@ -180,6 +180,8 @@ class HubSource(Remembering):
         if isinstance(error, errors.LocalEntryNotFoundError):
             if self._settings.HF_HUB_OFFLINE:
                 return self._not_in_cache(filename)
+            if isinstance(error.__cause__, errors.FileMetadataError):  # no commit, or no size
+                return self._unusable(error.__cause__)
             if error.__cause__ and (wrong := wrong_setting(error.__cause__)):
                 return wrong
             return RemoteError(f"{hub} stopped answering", "Check the network, then try again")
@@ -200,14 +202,18 @@ class HubSource(Remembering):
                 "Set HF_HOME to another directory, with room, where you may write",
             )
         if not _is_of_network(error):
-            return RemoteError(
-                f"{hub} answered what cannot be used ({type(error).__name__})",
-                "Check HF_ENDPOINT, or name a local directory",
-            )
+            return self._unusable(error)
         to_check = ", ".join(["the network", *proxies()])
         return RemoteError(
             f"{hub} cannot be reached ({type(error).__name__})",
             f"Check {to_check} and HF_ENDPOINT, or name a local directory",
+        )
+
+    def _unusable(self, error: BaseException) -> RemoteError:
+        return RemoteError(
+            f"{shown(self._settings.ENDPOINT)} answered what cannot be used "
+            f"({type(error).__name__})",
+            "Check HF_ENDPOINT, or name a local directory",
         )
 
     def _unknown(self) -> ModelNotFound:
