@@ -73,6 +73,11 @@ def world(tmp_path, monkeypatch) -> Iterator[dict[str, Any]]:
             "cut by its own /": f"http://me:{SECRET}/@host/{KEYS}",
             "other scheme": f"HTTP://{USER}host/{KEYS}",
             "one slash": f"http:/{USER}host/{KEYS}",
+            "no slash": f"https:{USER}host/{KEYS}",
+            "no scheme": f"{USER}127.0.0.1:9/d",
+            "no scheme, slashes": f"//{USER}host/d{KEYS}",
+            "no scheme, a ?": f"me:?x={SECRET}@host/d",
+            "hub, a key": f"owner/name?token={SECRET}",
             "no model on the hub": "someone/nothing",
             "no revision": "someone/olmo@v9",
         }
@@ -81,6 +86,7 @@ def world(tmp_path, monkeypatch) -> Iterator[dict[str, Any]]:
 FAILING = (
     "no file", "busy", "redirect", "redirect away", "nobody", "no certificate", "by proxy",
     "no port", "cut by its own #", "cut by its own /", "other scheme", "one slash",
+    "no slash", "no scheme", "no scheme, slashes", "no scheme, a ?", "hub, a key",
     "no model on the hub", "no revision",
 )  # fmt: skip
 

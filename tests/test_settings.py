@@ -55,6 +55,7 @@ def test_a_variable_that_the_error_names(monkeypatch):
     said = blamed(ValueError("Invalid log settings: secret. Try TORCH_LOGS=help, in HOME"))
     assert said == "The environment variable TORCH_LOGS cannot be used. Unset it."
     assert blamed(ValueError("an error of another kind, in HOME")) is None
+    assert blamed(ValueError("a hub that answers oddly: did you set HF_HOME?")) is None
 
 
 def test_the_package_names_it_too():

@@ -16,7 +16,8 @@ from olmo_explain.words import UNSEEN
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-LIBRARIES = re.compile("(PY)?TORCH|HF_|TRANSFORMERS_|TOKENIZERS_|OMP_|MKL_|CUDA_|MPL")
+# Those of huggingface_hub, which its errors name in advice, are looked at themselves, in _fault.
+LIBRARIES = re.compile("(PY)?TORCH|TRANSFORMERS_|TOKENIZERS_|OMP_|MKL_|CUDA_|MPL")
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 NUMBERS = (
     "HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT", "TORCH_COMPILE_DEBUG",

@@ -95,7 +95,8 @@ UNSEEN = re.compile(
 """Controls of a terminal (C0, DEL, C1), of lines and of the direction of text; bytes of no text."""
 
 URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+:/+)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
-URLS = re.compile(r"""\b[a-z][a-z0-9+.-]+:/+[^\s'"<>]*[^\s'"<>:;,.)]""", re.IGNORECASE)
+URLS = re.compile(r"""\b[a-z][a-z0-9+.-]{1,20}:/+[^\s'"<>]*[^\s'"<>:;,.)]""", re.IGNORECASE)
+WORDS = re.compile(r"""[^\s'"<>]+""")
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -121,11 +122,11 @@ def shown(name: str) -> str:
 
     >>> shown("https://me:secret@example.org/olmo/config.json?signature=abc")
     'https://example.org/olmo/config.json'
-    >>> shown("allenai/Olmo-3-7B-Instruct@main")
-    'allenai/Olmo-3-7B-Instruct@main'
+    >>> shown("allenai/Olmo-3-7B-Instruct@main"), shown("me:secret@example.org/olmo")
+    ('allenai/Olmo-3-7B-Instruct@main', 'example.org/olmo')
     """
     if not (url := URL.match(name.strip())):
-        return name
+        return _bare(name)
     host, slash, path = re.split("[?#]", url["rest"])[0].partition("/")
     host = host.rpartition("@")[2]
     # Where no port can be, there stands a password that a / ? or # of its own has cut off.
@@ -135,8 +136,28 @@ def shown(name: str) -> str:
 
 
 def without_keys(text: str) -> str:
-    """A text in which every address is `shown`."""
-    return URLS.sub(lambda found: shown(found[0]), text)
+    """A text in which every address is `shown`, also one whose scheme was forgotten."""
+    return WORDS.sub(lambda found: _word_without_keys(found[0]), text)
+
+
+def _word_without_keys(word: str) -> str:
+    if URLS.search(word):
+        return URLS.sub(lambda found: shown(found[0]), word)
+    end = len(word.rstrip(":;,.)"))
+    return _bare(word[:end]) + word[end:]
+
+
+def _bare(name: str) -> str:
+    """Without `user:password@`, or `?key=value`, in a name that begins with no scheme."""
+    head, _, query = name.partition("?")
+    rest = head if "=" in query else name
+    before, at, after = rest.rpartition("@")
+    user, colon, _ = before.partition(":")
+    if at and colon:
+        return user[: user.rfind("/") + 1] + after
+    if rest == head and "@" in query and ":" in head:  # a password with a ? of its own
+        return head.partition(":")[0]
+    return rest
 
 
 def _inside(value: Any, digits: int) -> str:

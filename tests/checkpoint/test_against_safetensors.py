@@ -42,7 +42,7 @@ OVERLAP = framed(json.dumps({"a": U8 | {"data_offsets": [0, 4]}, "b": U8}).encod
         (entry('"shape":[4],"data_offsets":[0,8],"else":"\\ud800"'), "not JSON"),
         (entry('"shape":[4],"data_offsets":[0,8],"else":"\\ud83d\\ude00"'), ""),
         (entry('"shape":[0,8],"data_offsets":[0,0]', 0), ""),
-        (OVERLAP, "'a' and 'b' overlap"),
+        (OVERLAP, "'a' and 'b', which overlap"),
         (framed(b'{"__metadata__":null}'), ""),
         (framed(b'{"__metadata__":{"a":"b"}}'), ""),
         (framed(b'{"__metadata__":{"a":1}}'), "no JSON object of texts"),

@@ -147,9 +147,9 @@ def test_attention_factor_follows_from_the_factor_when_it_is_not_given():
         (changed(torch_dtype="int3"), '"int3" for torch_dtype. It must be "bfloat16", "float16"'),
         (
             changed(rms_norm_eps=math.nan),
-            "NaN for rms_norm_eps. It must be a number with a decimal",
+            "NaN for rms_norm_eps. It must be a number from 0 to 1, w",
         ),
-        (changed(rms_norm_eps=0), "0 for rms_norm_eps. It must be a number with a decimal point"),
+        (changed(rms_norm_eps=0), "to 1, written with a decimal point (as 0.0) or left out."),
         (changed(rms_norm_eps=None), "null for rms_norm_eps. It must be"),
         (changed(initializer_range=math.nan), "NaN for initializer_range. It must be"),
         (changed(hidden_act="frob"), '"frob" for hidden_act. It must be "silu", "swish"'),
@@ -159,7 +159,7 @@ def test_attention_factor_follows_from_the_factor_when_it_is_not_given():
         (changed(partial_rotary_factor=0.5), "0.5 for partial_rotary_factor. It must be 1.0"),
         (
             changed(quantization_config={"quant_method": "fp8"}),
-            "quantization_config. It must be left",
+            "quantization_config. It must be null or left out, as in a checkpoint that is not",
         ),
         (changed(rope_theta=0), "0 for rope_theta. It must be a number above 1"),
         (changed(rope_theta=math.inf), "Infinity for rope_theta. It must be a number above 1"),
@@ -179,7 +179,7 @@ def test_attention_factor_follows_from_the_factor_when_it_is_not_given():
         ),
         (
             changed(rope_scaling={FULL: {}}),
-            "{} for rope_scaling.full_attention. It must be left out",
+            "rope_scaling.full_attention. It must be left out: move what it holds one level up.",
         ),
         (changed(rope_parameters={FULL: 7}), "7 for rope_parameters.full_attention. It must be an"),
         (changed(rope_parameters={}), "{} for rope_parameters. It must be left out where there is"),

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 import time
 
 import pytest
@@ -9,7 +10,9 @@ import torch
 from support.commands import run_process, run_python
 from support.servers import COMMIT, TOKEN, FileServer, HubServer, closed_port, running
 
-from olmo_explain.checkpoint import preset, read_head
+from olmo_explain.checkpoint import HubSource, preset, read_head
+from olmo_explain.checkpoint import hub as hub_module
+from olmo_explain.errors import RemoteError
 
 O_PROJ = "model.layers.1.self_attn.o_proj.weight"
 
@@ -96,10 +99,40 @@ def test_a_busy_hub_is_asked_again(hub, ask):
     assert ask("config", "someone/olmo", "--json", hub=hub)["hidden_size"] == 32
 
 
+def test_a_hub_that_never_sends_the_file(monkeypatch, tmp_path):
+    """huggingface_hub would ask again for minutes. Whatever it does then, the process may end."""
+    import huggingface_hub
+
+    came = threading.Event()
+    monkeypatch.setattr(hub_module, "MOST_SECONDS", 0.6)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: came.wait())
+    monkeypatch.setattr(HubSource, "commit", COMMIT)
+    try:
+        with pytest.raises(RemoteError, match=r"not sent config\.json of a/b within 1 s\. Try"):
+            HubSource("a/b").read("config.json")
+    finally:
+        came.set()
+
+
+class Plain(HubServer):
+    """A server of files, without what the hub says of each."""
+
+    def answer(self, path, headers):
+        status, about, body = super().answer(path, headers)
+        return status, {name: about[name] for name in about.keys() - {"X-Repo-Commit"}}, body
+
+
+def test_a_server_of_files_is_no_hub(ask, small):
+    """huggingface_hub's advice names HF_HOME and HF_ENDPOINT, which are as they should be."""
+    with running(Plain(small)) as hub:
+        said = ask("config", "someone/olmo", hub=hub, code=2)
+    assert f"{hub.url} answered what cannot be used (FileMetadataError). Check HF_EN" in said
+
+
 def test_a_hub_that_asks_for_an_hour_is_not_waited_for(hub, ask):
     hub.busy, hub.retry_after = [429], "3600"
     said = ask("config", "someone/olmo", hub=hub, code=2)
-    assert "answered 429 for someone/olmo. Try again in 3600 seconds." in said
+    assert "answered 429 for someone/olmo. Try again later." in said
     assert len(hub.requests) == 1
 
 

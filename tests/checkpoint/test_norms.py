@@ -1,6 +1,7 @@
 """Norms of numbers of any size, from the least subnormal to the greatest, against whole numbers."""
 
 import math
+import tracemalloc
 from collections.abc import Iterable
 from fractions import Fraction
 
@@ -76,6 +77,18 @@ def test_of_what_is_no_number(odd):
     norms = norms_of_rows(numbers, "F32", 1)
     assert norms[0] == about(abs(odd))
     assert norms[1] == about(2**0.5 * 1e-30)
+
+
+@pytest.mark.parametrize("shape", [(2**21,), (2**19, 4), (699_051, 3), (1, 2**21), (2, 2**20 + 1)])
+@pytest.mark.parametrize(("number", "most"), [(0x3F80, 4), (1, 10)], ids=["1", "least"])
+def test_of_any_shape_with_little_memory(shape, number, most):
+    """Rows of a few numbers and of millions are taken in pieces; MiB at `most`."""
+    bits = np.full(shape, number, "<u2")
+    expected = math.sqrt(bits.size) * float(widen(bits.reshape(-1)[:1], "BF16")[0])
+    tracemalloc.start()
+    assert frobenius(bits, "BF16") == about(expected)
+    assert tracemalloc.get_traced_memory()[1] < most * 2**20
+    tracemalloc.stop()
 
 
 def test_of_a_checkpoint_with_small_weights(tmp_path):

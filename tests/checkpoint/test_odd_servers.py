@@ -3,7 +3,9 @@
 import random
 import re
 import socket
+import threading
 import time
+from contextlib import suppress
 
 import pytest
 from support.commands import refused, run_python
@@ -104,6 +106,35 @@ def test_a_byte_now_and_then_holds_nobody(server, monkeypatch, answer):
     assert re.search(says, said_of(server, answer))
     assert time.monotonic() - began < 2
     assert len(server.asked) == asked + 1
+
+
+@pytest.mark.parametrize(
+    ("head", "line"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"x: y\r\n"),
+    ],
+    ids=["status lines", "trailers"],
+)
+def test_lines_without_end_hold_nobody(monkeypatch, head, line):
+    """They are never silent, and never slow."""
+    monkeypatch.setattr(pace, "LONGEST_LINES", 2**16)
+    sent = []
+
+    def answer(listener: socket.socket) -> None:
+        with suppress(OSError):  # the reader has hung up, or nobody comes any more
+            while True:
+                with listener.accept()[0] as peer, suppress(ConnectionError):
+                    peer.sendall(head)
+                    while sum(sent) < 2**25:
+                        sent.append(peer.send(line * 1000))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=answer, args=[listener], daemon=True).start()
+        with pytest.raises(RemoteError):
+            read_config(f"http://127.0.0.1:{listener.getsockname()[1]}/d")
+        listener.shutdown(socket.SHUT_RDWR)
+    assert sum(sent) < 2**25
 
 
 def test_a_byte_a_connection_holds_nobody(server):

@@ -152,7 +152,7 @@ def test_the_largest_config_is_described_at_once(tmp_path):
     model = described(
         tmp_path, num_hidden_layers=512, layer_types=None, num_attention_heads=2**14,
         num_key_value_heads=2**14, hidden_size=2**20, head_dim=2**16, vocab_size=2**24,
-        intermediate_size=2**24, max_position_embeddings=2**24,
+        intermediate_size=2**24, max_position_embeddings=2**23,
     )  # fmt: skip
     assert len(run("config", model, "--json").stdout) < 30_000
     assert read_config(model).parameters > 10**18

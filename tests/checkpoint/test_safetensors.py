@@ -1,6 +1,7 @@
 """Bytes on disk: the same bits as safetensors and torch, the ranges said, damage named."""
 
 import json
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -163,8 +164,8 @@ DAMAGED = {
     "a JSON array": (framed(b"[1, 2]"), "no JSON object"),
     "nested without end": (framed(b'{"a":' + b"[" * 100_000), "not JSON"),
     "a number without end": (framed(b'{"a":' + b"9" * 10_000 + b"}"), "not JSON"),
-    "overlap": (header_of(a=entry(0, 8), b=entry(4, 12)) + bytes(12), "'a' and 'b' overlap"),
-    "the same place": (header_of(a=entry(0, 8), b=entry(0, 8)) + bytes(8), "'a' and 'b' overlap"),
+    "overlap": (header_of(a=entry(0, 8), b=entry(4, 12)) + bytes(12), "'a' and 'b', which overlap"),
+    "the same place": (header_of(a=entry(0, 8), b=entry(0, 8)) + bytes(8), "'a' and 'b', which o"),
     "reversed": (header_of(a=entry(8, 0)) + bytes(8), "tensor 'a' at reversed offsets [8, 0)"),
     "negative": (header_of(a=entry(-8, 0)) + bytes(8), "tensor 'a' at reversed"),
     "outside": (header_of(a=entry(0, 8), b=entry(8, 16)) + bytes(8), "tensor 'b' ends at byte"),
@@ -194,6 +195,19 @@ DAMAGED = {
     ),
     "odd metadata": (header_of(__metadata__=[1]), "__metadata__"),
 }
+
+
+def test_a_header_that_would_be_read_for_minutes(tmp_path):
+    """The first number of more than are read; nothing of it is read."""
+    file = tmp_path / "model.safetensors"
+    for length, says in [
+        (2**21, "not JSON"),
+        (2**21 + 1, "2,097,153 bytes, longer than the 2,097"),
+    ]:
+        file.write_bytes(length.to_bytes(8, "little"))
+        os.truncate(file, 8 + length)
+        with pytest.raises(CheckpointError, match=says):
+            open_directory(tmp_path)
 
 
 @pytest.mark.parametrize("damage", DAMAGED)

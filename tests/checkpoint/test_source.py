@@ -54,11 +54,14 @@ def test_a_name_that_stands_for_a_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("model", "says"),
     [
-        ("HTTP://me:secret@host/d?key=secret", "There is no directory HTTP://host/d. Name"),
-        ("ftp://me:secret@host", "There is no directory ftp://host. Name"),
-        ("https:/me:secret@host/d", "There is no directory https:/host/d. Name"),
-        (Path("https://me:secret@host/d"), "There is no directory https:/host/d. Name"),
-        (" http://me:secret secret@host", "There is no directory http://host. Name"),
+        ("HTTP://me:secret@a..b/d?key=secret", "HTTP://a..b/d names no server. Write https://h"),
+        ("ftp://me:secret@host", "ftp://host is no address that is read here. Write http://host/"),
+        ("hf://x/y", "hf://x/y is no address that is read here."),
+        ("https:/me:secret@host/d", "https:/host/d is no address that is read here."),
+        (Path("https://me:secret@host/d"), "https:/host/d is no address that is read here."),
+        (" http://me:secret secret@host", "http://host is no address that is read here."),
+        ("http://127.0.0.1:x/d", "http://127.0.0.1 names no server. Write https://host/directory "),
+        ("http://h:99999", "or https://host:8080/directory."),
         ("http://me:secret#secret@host/d", "http://me names no server"),
         ("http://me:secret/secret@host/d", "http://me names no server"),
         ("http://me:secret@host:99999/d", "http://host:99999/d names no server"),
@@ -95,7 +98,7 @@ def test_what_is_no_file(tmp_path, filename, make):
 def test_a_small_file_that_is_not_small(tmp_path):
     with (tmp_path / "config.json").open("wb") as file:
         file.truncate(20 * 2**30)
-    with pytest.raises(CheckpointError, match="longer than the 67,108,864 bytes of use"):
+    with pytest.raises(CheckpointError, match="longer than the 67,108,864 bytes that are read"):
         read_config(tmp_path)
 
 

@@ -140,9 +140,10 @@ def test_it_waits_as_long_as_the_server_asks(server):
     started = time.monotonic()
     assert RemoteFile(f"{server.url}/bytes.bin").size == 200_000
     assert time.monotonic() - started >= 1
-    server.busy, server.retry_after = [429], "3600"
-    with pytest.raises(RemoteError, match=r"answered 429\. Try again in 3600 seconds\."):
-        RemoteFile(f"{server.url}/bytes.bin").read(0, 4)
+    for asked, said in (("600", "in 600 seconds"), ("601", "later"), ("1000000000", "later")):
+        server.busy, server.retry_after = [429], asked
+        with pytest.raises(RemoteError, match=rf"answered 429\. Try again {said}\."):
+            RemoteFile(f"{server.url}/bytes.bin").read(0, 4)
 
 
 def test_how_long_it_waits(monkeypatch):
@@ -184,7 +185,7 @@ def test_how_long_it_waits(monkeypatch):
 )
 def test_it_does_not_wait_for_longer_than_half_a_minute(server, said):
     server.busy, server.retry_after = [503], said
-    with pytest.raises(RemoteError, match=r"bin answered 503\. Try again in \d+ seconds\.$"):
+    with pytest.raises(RemoteError, match=r"bin answered 503\. Try again (in 31 seconds|later)\.$"):
         RemoteFile(f"{server.url}/bytes.bin").read(0, 4)
     assert len(server.requests) == 1
 

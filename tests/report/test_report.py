@@ -108,9 +108,11 @@ def test_the_scripts_have_successors_that_are_commands():
 
 def test_written_whole_as_markdown_and_as_json(tmp_path):
     for ending in ("md", "json"):
-        path = tmp_path / f"report.{ending}"
+        path = tmp_path / f"\x1b[31mreport.{ending}"
         ran = run("report", "tiny", "--output", str(path))
-        assert ran.stderr == f"Written to {path}\n" and "109" not in ran.stderr
+        shown = rf"{tmp_path}/\x1b[31mreport.{ending}"
+        assert ran.stderr == f"Written to {shown}\n" and "109" not in ran.stderr
+        path.rename(tmp_path / f"report.{ending}")
     said = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert said.startswith("# How PyTorch reads the weights of tiny")
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["model"] == "tiny"
@@ -132,6 +134,10 @@ def test_a_place_that_cannot_be_written_is_said_before_the_work(tmp_path, name, 
         path.mkdir()
     with too_late():
         assert says in refused("report", "tiny", "--output", path)
+
+
+def test_a_name_of_no_letters_is_no_directory():
+    assert "--output names no file. Name one that " in refused("report", "tiny", "--output", "")
 
 
 def test_what_is_no_file_is_refused(tmp_path):

@@ -59,6 +59,28 @@ def test_a_config_that_transformers_refuses_is_one_line(tmp_path, changes):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("weights", [True, False])
+@pytest.mark.parametrize(
+    "name", ["use_return_dict", "sub_configs", "to_dict", "__class__", "output_hidden_states"]
+)
+def test_a_field_called_as_a_part_of_transformers_config_class(tmp_path, name, weights):
+    """Put in the place of a method or a class's own constant, it would break what follows."""
+    model = tiny_with(tmp_path / "m", lambda fields: fields.update({name: "x"}))
+    if not weights:
+        (model / "model.safetensors").unlink()
+    with pytest.raises(ConfigError, match=rf"{name}.*It must be"):
+        load(model)
+
+
+@pytest.mark.parametrize("name", ["num_labels", "_name_or_path", "max_length"])
+def test_a_field_that_transformers_has_written_elsewhere(tmp_path, name):
+    load(tiny_with(tmp_path / "m", lambda fields: fields.update({name: 3})))
+
+
+def test_null_for_quantization_config_is_none_at_all(tmp_path):
+    load(tiny_with(tmp_path / "m", lambda fields: fields.update(quantization_config=None)))
+
+
 @pytest.mark.parametrize("dtype", [torch.int8, "int8", torch.complex64, 8], ids=str)
 def test_weights_are_loaded_in_no_other_dtype(dtype):
     with pytest.raises(

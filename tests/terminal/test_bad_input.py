@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 from support.checkpoints import tiny_fields, write_random
-from support.commands import answer, refused, run
+from support.commands import answer, refused, run, run_process
 from support.random_olmo import yarn
 
 import olmo_explain as oe
@@ -56,7 +56,8 @@ def test_brackets_in_a_name_are_no_markup(bracketed, words):
 
 def test_a_tensor_may_be_called_anything(tmp_path):
     save_file({"a[/b]": np.ones((2, 2), "float32")}, tmp_path / "model.safetensors")
-    assert "a[/b]" in run("weights", tmp_path).stdout
+    assert "a[/b]" in (said := run("weights", tmp_path).stdout)
+    assert "1 tensor of" in said
 
 
 def test_a_tensor_without_numbers_has_norm_0(tmp_path):
@@ -98,7 +99,8 @@ def test_what_no_config_says(tmp_path, changes):
 
 def test_a_config_that_never_ends(tmp_path):
     (tmp_path / "config.json").write_text("[" * 100_000)
-    assert "is not JSON" in refused("config", tmp_path)
+    assert "is not JSON" in (said := refused("config", tmp_path))
+    assert said.endswith("Mend it there, or take it as it was published with the checkpoint.\n")
 
 
 @pytest.mark.parametrize("model_type, theta", [("olmo2", 10_000), ("olmo3", 500_000)])
@@ -157,6 +159,12 @@ def test_bytes_that_are_no_text(tmp_path):
     assert answer("config", directory)["hidden_size"] == 32
     write_random(directory)
     assert "The directory's name holds bytes" in refused("trace", directory)
+
+
+def test_no_other_library_speaks_before_us():
+    """transformers would warn of a text that is too long, and so would we in two lines."""
+    said = run_process("trace", "tiny", "--prompt", "a b c " * 1000, code=2).stderr
+    assert said.startswith("olmo-explain: ") and said.count("\n") == 1
 
 
 def test_a_length_beyond_the_vocabulary_is_a_length(tmp_path):

@@ -27,6 +27,7 @@ from olmo_explain.checkpoint.source import ModelLike, Source, resolve
 from olmo_explain.errors import ConfigError, OutOfRange, UsageError
 
 ROPE_NOTE = "_rope_of_config_json"
+MEND = "Mend it there, or take it as it was published with the checkpoint"
 
 
 @dataclass(frozen=True)
@@ -265,9 +266,9 @@ def read_json(source: Source) -> dict[str, Any]:
             )
         fields = json.loads(text, parse_int=_whole)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{name} is not JSON ({error})", "Download it again") from error
+        raise ConfigError(f"{name} is not JSON ({error})", MEND) from error
     if not isinstance(fields, dict):
-        raise ConfigError(f"{name} holds no JSON object", "Download it again")
+        raise ConfigError(f"{name} holds no JSON object", MEND)
     return fields
 
 

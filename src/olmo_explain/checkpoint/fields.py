@@ -35,7 +35,7 @@ MOST_HEADS = 2**14
 WIDEST_HEAD = 2**16
 WIDEST = 2**20
 MOST_TOKENS = 2**24
-LONGEST = 2**24
+LONGEST = 2**23
 LARGEST = 2**31 - 1
 
 
@@ -59,7 +59,7 @@ def number(low: float, high: float, *, above: bool = False, point: bool = False)
     kinds = (float,) if point else (int, float)
     start = f"above {low:,}, at most {high:,}" if above else f"from {low:,} to {high:,}"
     return Kind(
-        f"a number {'with a decimal point ' if point else ''}{start}",
+        f"a number {start}{', written with a decimal point (as 0.0)' if point else ''}",
         lambda value: (
             type(value) in kinds and low <= value <= high and not (above and value == low)
         ),
@@ -174,6 +174,8 @@ FIELDS: dict[str, Field] = {
         one_of(*BYTES_PER_PARAMETER), "the same, as older releases write it", None, null=True
     ),
     "use_cache": Field(TRUTH, "whether a forward pass answers with its KV cache", True),
+    "output_attentions": Field(TRUTH, "whether it answers with its patterns", False, null=True),
+    "output_hidden_states": Field(TRUTH, "whether with its residual stream", False, null=True),
     "bos_token_id": Field(TOKEN, "id of the token that begins a text", None, null=True),
     "eos_token_id": Field(
         either(TOKEN, list_of(TOKEN, "a list of such")),
@@ -185,7 +187,13 @@ FIELDS: dict[str, Field] = {
     # What an OLMo of transformers would read, and could not run with, or not in every release.
     "partial_rotary_factor": Field(ALL_OF_IT, "every pair of a head turns", None, null=True),
     "original_max_position_embeddings": Field(NEVER, "stands with YaRN's own fields", None),
-    "quantization_config": Field(NEVER, "quantized weights are not read here", None),
+    "quantization_config": Field(
+        NEVER,
+        "quantized weights are not read here",
+        None,
+        null=True,
+        hint=", as in a checkpoint that is not quantized: take that one, no other is read here",
+    ),
     "per_layer_config": Field(NEVER, "layers differ in their type only", None),
     "return_dict": Field(one_of(True), "answers have names", True),
 }

@@ -1,8 +1,8 @@
 """The header of a safetensors file, and the index of several: read, and checked whole.
 
 A header that the official library refuses is a CheckpointError here, which names file and fault.
-Three that it opens are refused too: a name given twice, a shape beyond 2**60 numbers or 32 axes,
-and a tensor written as a JSON array.
+Four that it opens are refused too: a name given twice, a shape beyond 2**60 numbers or 32 axes,
+a tensor written as a JSON array, and a header beyond 2 MiB.
 """
 
 import json
@@ -30,7 +30,7 @@ INDEX = "model.safetensors.index.json"
 LENGTH_BYTES = 8
 LFS = b"version https://git-lfs"
 POINTER = "is a Git LFS pointer: it only names the file that belongs here"
-LONGEST_HEADER = 100_000_000  # safetensors' own limit
+LONGEST_HEADER = 2**21  # some 20,000 tensors, which are listed in seconds; the 32B has 707
 MOST_NUMBERS, MOST_AXES = 2**60, 32
 
 
@@ -62,9 +62,15 @@ def read_header(file: ByteFile, shard: str, where: str) -> dict[str, StoredTenso
         raise _damaged(where, f"is {size} bytes long, too short for a safetensors file")
     length = int.from_bytes(prefix, "little")
     data_start = LENGTH_BYTES + length
-    if data_start > size or length > LONGEST_HEADER:
+    if data_start > size:
         raise _damaged(
             where, f"says that its header is {length:,} bytes long, in a file of {size:,} bytes"
+        )
+    if length > LONGEST_HEADER:
+        raise CheckpointError(
+            f"{where} has a header of {length:,} bytes, longer than the {LONGEST_HEADER:,} that "
+            "are read",
+            "Save it again, in shards of fewer tensors",
         )
     header = _parse(bytes(file.read(LENGTH_BYTES, data_start)), where, "a header")
     match header.pop("__metadata__", None):
@@ -117,7 +123,7 @@ def _check_layout(tensors: Iterable[StoredTensor], data_start: int, size: int, w
                 "it is truncated, or its offsets are wrong",
             )
         if tensor.start < reached:
-            raise _damaged(where, f"has tensors {before!r} and {tensor.name!r} overlap")
+            raise _damaged(where, f"has tensors {before!r} and {tensor.name!r}, which overlap")
         if tensor.start > reached:
             raise _damaged(
                 where, f"has {tensor.start - reached:,} bytes of no tensor before {tensor.name!r}"

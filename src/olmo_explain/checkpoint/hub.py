@@ -3,10 +3,12 @@
 import re
 import socket
 import ssl
+import threading
+import time
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from olmo_explain.checkpoint.source import (
     FileMissing,
@@ -22,6 +24,7 @@ from olmo_explain.waiting import progress
 from olmo_explain.words import shown
 
 SECONDS = 5.0
+MOST_SECONDS = 30.0  # of one call of huggingface_hub for a small file, its own tries included
 
 
 class HubSource(Remembering):
@@ -121,7 +124,7 @@ class HubSource(Remembering):
         with progress(f"Waiting for the hub, {self.repository}"):
             while True:
                 try:
-                    return call(*args, **options)
+                    return self._within_reason(lambda: call(*args, **options), missing)
                 except ExplainError:
                     raise
                 # Beside its own errors come those of its HTTP client: requests, httpx or httpx2.
@@ -132,6 +135,31 @@ class HubSource(Remembering):
                 if status not in RETRY.status_forcelist:
                     raise said
                 retry = pause(retry, said.wrong, response)
+
+    def _within_reason(self, call: Callable[[], Any], filename: str) -> Any:
+        """What `call` gives. RemoteError where it is not done after 30 s; then it is left alone.
+
+        A plain thread, as Python's end waits for those of a pool.
+        """
+        ended: list[Callable[[], Any]] = []
+
+        def run() -> None:
+            try:
+                result = call()
+                ended.append(lambda: result)
+            except BaseException as error:
+                ended.append(partial(_raise, error))
+
+        began = time.monotonic()
+        (thread := threading.Thread(target=run, daemon=True)).start()
+        thread.join(MOST_SECONDS)
+        if ended:
+            return ended[0]()
+        raise RemoteError(
+            f"{shown(self._settings.ENDPOINT)} has not sent {filename} of {self.repository} within "
+            f"{time.monotonic() - began:.0f} s",
+            "Try again later",
+        )
 
     def _in_words(self, error: Exception, status: int | None, filename: str) -> ExplainError:
         from huggingface_hub import errors
@@ -152,6 +180,8 @@ class HubSource(Remembering):
         if isinstance(error, errors.LocalEntryNotFoundError):
             if self._settings.HF_HUB_OFFLINE:
                 return self._not_in_cache(filename)
+            if isinstance(error.__cause__, errors.FileMetadataError):  # no commit, or no size
+                return self._unusable(error.__cause__)
             if error.__cause__ and (wrong := wrong_setting(error.__cause__)):
                 return wrong
             return RemoteError(f"{hub} stopped answering", "Check the network, then try again")
@@ -172,14 +202,18 @@ class HubSource(Remembering):
                 "Set HF_HOME to another directory, with room, where you may write",
             )
         if not _is_of_network(error):
-            return RemoteError(
-                f"{hub} answered what cannot be used ({type(error).__name__})",
-                "Check HF_ENDPOINT, or name a local directory",
-            )
+            return self._unusable(error)
         to_check = ", ".join(["the network", *proxies()])
         return RemoteError(
             f"{hub} cannot be reached ({type(error).__name__})",
             f"Check {to_check} and HF_ENDPOINT, or name a local directory",
+        )
+
+    def _unusable(self, error: BaseException) -> RemoteError:
+        return RemoteError(
+            f"{shown(self._settings.ENDPOINT)} answered what cannot be used "
+            f"({type(error).__name__})",
+            "Check HF_ENDPOINT, or name a local directory",
         )
 
     def _unknown(self) -> ModelNotFound:
@@ -195,6 +229,10 @@ class HubSource(Remembering):
             f"HF_HUB_OFFLINE is set, and the cache has no {filename} of {self.name}",
             "Unset it, or download the model first",
         )
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 def _is_of_network(error: Exception) -> bool:

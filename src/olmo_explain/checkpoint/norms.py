@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # only annotations need it, and it would double the time to i
 # and are long enough that threads seldom wait for Python's lock.
 BLOCK_NUMBERS = 2**18
 TRUSTED = {"F32": 2.0**-100, "F64": 2.0**-968}  # 2²⁶ and 2⁵⁴ times the least normal number
+PIECE = 2**12  # numbers: as long as a row is, few enough to be summed in float32
 HALF, UPPER_HALF = np.uint32(16), np.uint32(0xFFFF0000)
 
 
@@ -29,7 +30,11 @@ def frobenius(bits: Bits, dtype: str) -> float:
     >>> frobenius(np.array([[0x4040, 0x4080]], dtype="<u2"), "BF16")  # 3 and 4
     5.0
     """
-    (norm,) = _roots(_squares(bits, dtype).sum(keepdims=True).ravel(), [bits], dtype)
+    flat = bits.reshape(-1)
+    whole = flat.size - flat.size % PIECE
+    pieces = [flat[:whole].reshape(-1, PIECE), flat[whole:].reshape(1, -1)]
+    squares = sum(_squares(piece, dtype).sum() for piece in pieces)
+    (norm,) = _roots(np.array([squares]), [flat], dtype)
     return float(norm)
 
 
@@ -66,11 +71,10 @@ def _roots(
 
 def _scaled_norm(bits: Bits, dtype: str) -> float:
     """A norm where squares may be beyond all measure, at either end: numbers are scaled first."""
-    rows = _as_rows(bits)
-    block = _block(rows.shape[1])
+    flat = bits.reshape(-1)
     sums: list[tuple[float, int]] = []  # of a block, and the power of two that it was divided by
-    for first in range(0, len(rows), block):
-        if (some := rows[first : first + block]).any():
+    for first in range(0, flat.size, BLOCK_NUMBERS):
+        if (some := flat[first : first + BLOCK_NUMBERS]).any():
             numbers = widen(some, dtype).astype(np.float64)
             if not (largest := np.abs(numbers).max()):  # −0 has a bit, and no size
                 continue
@@ -83,10 +87,6 @@ def _scaled_norm(bits: Bits, dtype: str) -> float:
         return float(np.ldexp(math.sqrt(whole), greatest))
 
 
-def _as_rows(bits: Bits) -> Bits:
-    return bits.reshape(len(bits), -1) if bits.ndim else bits.reshape(1, 1)
-
-
 def _squares(bits: Bits, dtype: str, parts: int = 1) -> Float64[np.ndarray, "row part"]:
     """Sum of squares of each of `parts` equal pieces of each row.
 
@@ -95,10 +95,9 @@ def _squares(bits: Bits, dtype: str, parts: int = 1) -> Float64[np.ndarray, "row
     """
     if not bits.size:
         return np.zeros((1, parts))
-    rows = _as_rows(bits)
-    if dtype == "BF16" and rows.shape[1] % (2 * parts) == 0 and rows.flags.c_contiguous:
-        return _squares_in_pairs(rows.view("<u4"), parts)
-    return _squares_in_blocks(rows, dtype, parts)
+    if dtype == "BF16" and bits.shape[1] % (2 * parts) == 0 and bits.flags.c_contiguous:
+        return _squares_in_pairs(bits.view("<u4"), parts)
+    return _squares_in_blocks(bits, dtype, parts)
 
 
 def _squares_in_blocks(rows: Bits, dtype: str, parts: int) -> Float64[np.ndarray, "row part"]:

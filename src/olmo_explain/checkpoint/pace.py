@@ -1,18 +1,20 @@
 """A floor under the speed of a server: one that sends a byte now and then holds nobody for ever.
 
 A timeout of a socket ends a silence, which a single byte breaks. So all that comes from a socket is
-counted here, be it headers, the length of a chunk or a body.
+counted here, be it headers, the length of a chunk or a body. Nor does one that never comes to its
+point: lines, which are all but the body, are bounded.
 """
 
 import io
 import time
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 from requests.adapters import HTTPAdapter
 
 GRACE_SECONDS = 30.0
 SLOWEST = 1000  # bytes a second
+LONGEST_LINES = 2**20  # bytes of status lines, headers, lengths of chunks, beyond those of the body
 
 
 class TooSlow(TimeoutError):
@@ -45,7 +47,25 @@ class PacedAdapter(HTTPAdapter):
 class _Answer(HTTPResponse):
     def __init__(self, *args: Any, **options: Any):
         super().__init__(*args, **options)
-        self.fp = io.BufferedReader(_Paced(self.fp))
+        self.fp = _Lines(_Paced(self.fp))
+
+
+class _Lines(io.BufferedReader):
+    """Bounds what is read line by line, as the body is not. HTTPException beyond it."""
+
+    _of_lines = _of_body = 0
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        self._of_lines += len(line)
+        if self._of_lines > LONGEST_LINES + self._of_body:
+            raise HTTPException
+        return line
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self._of_body += len(data)
+        return data
 
 
 class _Paced(io.RawIOBase):

@@ -87,7 +87,7 @@ def read_ropes(fields: Mapping[str, Any], name: str) -> dict[LayerType, Rope]:
     by_type |= _by_type("rope_parameters", parameters, name)
     for inside, rope in by_type.items():
         if is_olmo2 or inside.startswith("rope_scaling"):
-            raise refused(name, inside, rope, "left out: what it holds stands one level above")
+            raise refused(name, inside, rope, "left out: move what it holds one level up")
     both = None not in (fields["rope_scaling"], fields["rope_parameters"])
     if both and not is_olmo2 and not parameters.get("full_attention"):
         raise refused(name, "rope_parameters", parameters, BESIDE)

@@ -25,7 +25,7 @@ from olmo_explain.errors import (
     ModelNotFound,
     UsageError,
 )
-from olmo_explain.words import printable, shown, without_keys
+from olmo_explain.words import URL, printable, shown, without_keys
 
 PRESETS = ("tiny", "olmo3-7b", "olmo3-32b")
 WHOLE_FILE_LIMIT = 64 * 2**20  # of config.json, an index: what is read whole
@@ -203,7 +203,8 @@ def read_small(path: Path, name: str) -> bytes:
         data = file.read(WHOLE_FILE_LIMIT + 1)
     if len(data) > WHOLE_FILE_LIMIT:
         raise CheckpointError(
-            f"{name} is longer than the {WHOLE_FILE_LIMIT:,} bytes of use", "Download it again"
+            f"{name} is longer than the {WHOLE_FILE_LIMIT:,} bytes that are read",
+            "Download it again",
         )
     return data
 
@@ -234,7 +235,7 @@ def resolve(model: ModelLike) -> Source:
         )
     if model in PRESETS:
         return preset(model)
-    if model.startswith(("http://", "https://")):
+    if model.lower().startswith(("http://", "https://")):
         from olmo_explain.checkpoint.web import WebSource  # not before it is needed: an HTTP client
 
         return WebSource(model)
@@ -257,6 +258,11 @@ def resolve(model: ModelLike) -> Source:
 def _no_directory(name: str) -> ModelNotFound:
     if file := _is_there(name, Path.is_file):
         return ModelNotFound(f"{name} is a file", f"Name its directory, {file.absolute().parent}")
+    if URL.match(name.strip()):
+        return ModelNotFound(
+            f"{shown(name).strip()} is no address that is read here",
+            "Write http://host/directory or https://host/directory",
+        )
     return ModelNotFound(
         f"There is no directory {shown(name)}", "Name the directory that holds config.json"
     )

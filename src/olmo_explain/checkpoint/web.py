@@ -36,6 +36,7 @@ FAULTS = requests.ConnectionError, requests.Timeout, requests.HTTPError, Chunked
 
 TRIES = 5
 LONGEST_PAUSE = 30.0
+LONGEST_SAID = 600.0
 RETRY = urllib3.Retry(TRIES - 1, status_forcelist=(429, 500, 502, 503, 504), backoff_factor=0.5)
 
 
@@ -51,7 +52,8 @@ def pause(retry: urllib3.Retry, problem: str, response: Any | None) -> urllib3.R
     except (urllib3.exceptions.HTTPError, ValueError, OverflowError):  # neither a number nor a date
         asked = 0.0
     if asked > LONGEST_PAUSE:
-        raise RemoteError(problem, f"Try again in {asked:.0f} seconds")
+        when = f"in {asked:.0f} seconds" if asked <= LONGEST_SAID else "later"
+        raise RemoteError(problem, f"Try again {when}")
     try:
         left = retry.increment()
     except MaxRetryError:
@@ -177,7 +179,7 @@ class RemoteFile:
                 advance(len(chunk))
                 data += chunk
                 if start + len(data) > stop:
-                    raise self._unusable(f"sent more than the {stop - start:,} bytes of use")
+                    raise self._unusable(f"sent more than the {stop - start:,} bytes that are read")
         if response.status_code == 206 and start + len(data) < stop:
             raise ChunkedEncodingError
 
@@ -332,7 +334,10 @@ class WebSource(Remembering):
 
     def __init__(self, url: str):
         if not is_server(url):
-            raise ModelNotFound(f"{shown(url)} names no server", "Write https://host/directory")
+            raise ModelNotFound(
+                f"{shown(url)} names no server",
+                "Write https://host/directory or https://host:8080/directory",
+            )
         self._url = urlsplit(url)
         super().__init__(shown(url).rstrip("/"))
         self._session = paced_session()

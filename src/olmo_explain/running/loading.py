@@ -4,6 +4,7 @@ Where the weights are at hand they are loaded; where only config.json is (a pres
 model is built on PyTorch's meta device: every shape and every call, and no numbers.
 """
 
+import inspect
 import sys
 import warnings
 from collections.abc import Iterator
@@ -17,13 +18,20 @@ from huggingface_hub.utils import (
     enable_progress_bars,
 )
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+)
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils import logging
 
 from olmo_explain.checkpoint import (
     AS_PUBLISHED,
     BYTES_PER_PARAMETER,
+    FIELDS,
     Checkpoint,
     FileMissing,
     HubSource,
@@ -77,6 +85,7 @@ def load(
                 "Choose tiny, or a directory or hub id with weights",
             )
         return _guarded(on_meta(source, dtype, attention), config), None
+    _check_names(source)
     checkpoint = Checkpoint(source)  # which there must be before anything is downloaded
     if isinstance(source, LocalSource):
         checkpoint.check_shapes(config, config.shapes)
@@ -142,7 +151,7 @@ def on_meta(
     source: Source, dtype: torch.dtype | None = None, attention: str = "eager"
 ) -> PreTrainedModel:
     """The model without its weights: every shape and every call."""
-    fields = read_json(source)
+    fields = _check_names(source)
     try:
         # Without a cache, transformers would look for several texts in one row of position ids,
         # and these have no numbers here.
@@ -154,6 +163,23 @@ def on_meta(
         return _with_a_window(model)
     except Exception as error:
         raise _unbuildable(source, error) from error
+
+
+def _check_names(source: Source) -> dict[str, Any]:
+    """The object in config.json. ConfigError for a field that is called as a part of transformers'
+    config class, a method say: it would be put in its place.
+    """
+    fields = read_json(source)
+    kind = CONFIG_MAPPING[fields["model_type"]]
+    given = {name for base in kind.__mro__ for name in inspect.signature(base.__init__).parameters}
+    for name in fields.keys() - FIELDS.keys() - given:
+        part = inspect.getattr_static(kind, name, None)
+        if hasattr(kind, name) and not (isinstance(part, property) and part.fset):
+            raise ConfigError(
+                f"{source.name}: config.json has {name}, a name that transformers uses itself",
+                "It must be left out",
+            )
+    return fields
 
 
 def _unbuildable(source: Source, error: Exception) -> ConfigError:

@@ -8,6 +8,7 @@ Each command imports what it needs when it runs, so that `config` does not wait 
 """
 
 import logging
+import os
 import sys
 import warnings
 from dataclasses import asdict
@@ -55,6 +56,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+QUIET = ("TRANSFORMERS_VERBOSITY", "HF_HUB_VERBOSITY")
 IMPORTING = "Loading PyTorch and transformers"
 
 
@@ -62,6 +64,8 @@ def main() -> None:
     """The console script: runs a command, and turns bad input into one line and exit code 2."""
     warnings.showwarning = _warn  # type: ignore[assignment]  # it takes whatever it is given
     logging.setLogRecordFactory(PlainRecord)
+    for name in QUIET:  # what they have to say we say, or it is nothing that a reader can act on
+        os.environ.setdefault(name, "error")
     try:
         take_over()
         catch_bus_error()
@@ -305,7 +309,7 @@ def report(model: Model, output: Output = None, as_json: Json = False) -> None:
     if document:
         is_markdown = document.path.suffix == ".md"
         document.write(measured.to_markdown() if is_markdown else to_json(measured.to_dict()))
-        print(f"Written to {document.path}", file=sys.stderr)
+        _tell(f"Written to {document.path}")
     show(as_json, measured.to_dict, lambda console: print_report(console, measured))
     if not measured.ok:
         raise typer.Exit(1)
@@ -355,4 +359,8 @@ def _fail(line: str) -> None:
 
 
 def _say(text: str) -> None:
-    print("olmo-explain:", printable(without_keys(text), keep="\n"), file=sys.stderr)
+    _tell(f"olmo-explain: {text}")
+
+
+def _tell(text: str) -> None:
+    print(printable(without_keys(text), keep="\n"), file=sys.stderr)

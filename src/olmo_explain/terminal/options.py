@@ -65,12 +65,21 @@ Tp = Annotated[
 Dtype = Annotated[
     str | None, typer.Option(help="float32, bfloat16 or float16; the checkpoint's if left out.")
 ]
+
+
+def _path(text: Any) -> Path:
+    if str(text):
+        return Path(text)
+    leave_it_to_the_first()
+    raise UsageError("--output names no file", "Name one that ends in .md or .json")
+
+
 Output = Annotated[
     Path | None,
     typer.Option(
         metavar="PATH",
         help="Write the whole report to a file that ends in .md or .json.",
-        readable=False,  # it is only written
+        parser=_path,
     ),
 ]
 

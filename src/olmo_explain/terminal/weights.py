@@ -10,7 +10,7 @@ from rich.table import Table
 
 from olmo_explain.checkpoint import Checkpoint, Head, OlmoConfig, Place, StoredTensor, widen
 from olmo_explain.terminal.output import grid
-from olmo_explain.words import shape
+from olmo_explain.words import counted, shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +50,7 @@ def print_tensors(console: Console, checkpoint: Checkpoint, tensors: list[Stored
     told = [key for key in ("dtype", "shard") if len({getattr(t, key) for t in tensors}) > 1]
     same = [key for key in ("dtype", "shard") if key not in told]
     shared = "".join(f", {getattr(tensors[0], key)}" for key in same if tensors)
-    title = f"{len(tensors):,} tensors of {checkpoint.source.name}{shared}"
+    title = f"{counted(len(tensors), 'tensor')} of {checkpoint.source.name}{shared}"
     table = grid(title, "tensor", "shape", *told, right=("shape",), fold=("tensor", *told))
     for tensor in tensors:
         table.add_row(tensor.name, shape(tensor.shape), *(getattr(tensor, key) for key in told))
