@@ -7,6 +7,7 @@ And what others wrote, fit to be shown: names without control characters, addres
 """
 
 import re
+import reprlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -114,6 +115,23 @@ def _escaped(character: str) -> str:
 def shortened(text: str, most: int = 400) -> str:
     """A text that quotes what others wrote, its middle left out where it is long."""
     return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
+
+
+_QUOTE = reprlib.Repr()
+_QUOTE.maxstring = _QUOTE.maxother = 60
+_QUOTE.maxlevel = 3
+
+
+def quoted(given: Any) -> str:
+    """What somebody gave, as Python writes it, its middle left out where it is long; never raises.
+
+    >>> quoted([5] * 100)
+    '[5, 5, 5, 5, 5, 5, ...]'
+    """
+    try:
+        return shortened(_QUOTE.repr(given), 100)
+    except Exception:  # an int of more than 4,300 digits has no text, and any object may refuse
+        return f"<{type(given).__name__}>"
 
 
 def shown(name: str) -> str:

@@ -25,6 +25,7 @@ from olmo_explain.checkpoint.fields import (
 from olmo_explain.checkpoint.rope_fields import Rope, read_ropes
 from olmo_explain.checkpoint.source import ModelLike, Source, resolve
 from olmo_explain.errors import ConfigError, OutOfRange, UsageError
+from olmo_explain.words import quoted
 
 ROPE_NOTE = "_rope_of_config_json"
 
@@ -294,8 +295,8 @@ def check_config(given: Any) -> OlmoConfig:
     """The config that was given; UsageError for a MODEL's name or a model, which are none."""
     if isinstance(given, OlmoConfig):
         return given
-    what = repr(given) if isinstance(given, str) else f"A {type(given).__name__}"
-    raise UsageError(f"{what:.60} is no config", "Give what read_config(MODEL) gives")
+    what = quoted(given) if isinstance(given, str) else f"A {type(given).__name__}"
+    raise UsageError(f"{what} is no config", "Give what read_config(MODEL) gives")
 
 
 def check_supported(config: OlmoConfig) -> None:
@@ -324,11 +325,11 @@ def _in_range(what: str, number: int, count: int) -> int:
         number = index(number)
     except TypeError:
         raise UsageError(
-            f"A {what} is a whole number, and {number!r} is none", "Count from 0"
+            f"A {what} is a whole number, and {quoted(number)} is none", "Count from 0"
         ) from None
     if not 0 <= number < count:
         raise OutOfRange(
-            f"There is no {what} {number}",
+            f"There is no {what} {quoted(number)}",
             f"Choose a {what} from 0 to {count - 1} (counted from 0)",
         )
     return number

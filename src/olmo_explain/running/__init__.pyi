@@ -8,7 +8,7 @@ from .circuits import (
     repeated_sequences,
     repetition_losses,
 )
-from .hooks import Hooks, check_hookable, hooked
+from .hooks import Hooks, check_hookable, check_olmo, hooked
 from .loading import load, on_meta
 from .operators import Operator
 from .order import Step, sequence
@@ -42,6 +42,7 @@ __all__ = [
     "best_head",
     "capture",
     "check_hookable",
+    "check_olmo",
     "circuits",
     "head_contributions",
     "hooked",

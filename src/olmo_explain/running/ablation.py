@@ -16,7 +16,7 @@ from olmo_explain.by_hand import Activations, check_has_weights
 from olmo_explain.checkpoint import config_of
 from olmo_explain.ids import as_ids, as_mask, check_room
 from olmo_explain.running.capturing import capture
-from olmo_explain.running.hooks import Hooks, check_hookable
+from olmo_explain.running.hooks import Hooks, check_olmo
 from olmo_explain.undo import no_grad
 
 
@@ -59,8 +59,7 @@ def head_contributions(
     >>> head_contributions(model, torch.tensor([[5, 6]]), layer=7).shape
     torch.Size([1, 2, 4, 128])
     """
-    check_hookable(model)
-    config_of(model).check_layer(layer)
+    layer = check_olmo(model).check_layer(layer)
     check_has_weights(model.parameters())
     ids = as_ids(ids, model.config.vocab_size, model.device)
     check_room(ids, model.config.num_attention_heads, model.dtype.itemsize)
@@ -100,8 +99,8 @@ def contributions(
 
 
 def _o_proj(model: PreTrainedModel, layer: int) -> nn.Linear:
-    check_hookable(model)
-    return model.model.layers[config_of(model).check_layer(layer)].self_attn.o_proj
+    layer = check_olmo(model).check_layer(layer)
+    return model.model.layers[layer].self_attn.o_proj
 
 
 def _zeroing(model: PreTrainedModel, head: int) -> Callable[[Tensor], Tensor]:
