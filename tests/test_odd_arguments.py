@@ -1,20 +1,27 @@
 """Models that are no OLMo, or not quite one, and arguments of other types: one line says so."""
 
 import copy
+from itertools import repeat
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 import olmo_explain as oe
 from olmo_explain.checkpoint import read_config
 from olmo_explain.errors import ExplainError
 from olmo_explain.running import (
     ablate_output_slice,
+    attention_patterns,
+    best_head,
     capture,
+    circuits,
+    induction_scores,
     measure_rope,
+    repeated_sequences,
+    repetition_losses,
 )
 
 IDS = [5, 6, 7, 5, 6, 7]
@@ -178,6 +185,67 @@ def test_what_is_wrapped_can_still_be_captured(tiny):
     ],
 )
 def test_arguments_of_other_types(loaded, call, said):
+    says(lambda: call(loaded), said)
+
+
+MEASURES = {
+    "attention_patterns": attention_patterns,
+    "previous_token_scores": circuits.previous_token_scores,
+    "induction_scores": lambda model, ids: induction_scores(model, ids, 3),
+    "repetition_losses": lambda model, ids: repetition_losses(model, ids, 3),
+}
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+def test_what_circuits_are_measured_on(monkeypatch, loaded, measure):
+    says(lambda: measure("tiny", IDS), "'tiny' is no loaded language model. Give a causal")
+    says(lambda: measure(nn.Linear(2, 2), IDS), "Linear is no loaded language model")
+    says(lambda: measure(oe.load("olmo3-7b")[0], IDS), "has shapes and no weights")
+    says(lambda: measure(loaded, "Hello"), "'Hello' is text")
+    says(lambda: measure(loaded, [5000] * 6), "There is no token 5000")
+    monkeypatch.setattr("olmo_explain.ids.free_memory_bytes", lambda: 2**30)
+    says(lambda: measure(loaded, [5] * 40_000), "40,000 positions take ")
+    assert measure(loaded, IDS) is not None
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_circuits_of_other_language_models(kind):
+    model = (
+        llama(None)
+        if kind == "llama"
+        else GPT2LMHeadModel(
+            GPT2Config(n_embd=8, n_layer=1, n_head=2, vocab_size=99, n_positions=32)
+        )
+    )
+    model.config._attn_implementation = "eager"
+    assert attention_patterns(model, IDS).shape == (1, 1, 2, 6, 6)
+    assert len(repetition_losses(model, IDS, 3)) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda m: repetition_losses(m.model, IDS, 3), "Olmo3Model gives no logits"),
+        (lambda m: induction_scores(m, IDS, "a"), "period is 'a'. Give a whole number"),
+        (lambda m: induction_scores(m, IDS, 10**5000), "Nothing repeats after <int> tokens"),
+        (lambda m: best_head([[1]]), "[[1]] holds no score"),
+        (lambda m: best_head(torch.ones(0, 2)), "holds no score"),
+        (lambda m: repeated_sequences("a", 3), "vocab_size is 'a'. Give a whole number"),
+        (lambda m: repeated_sequences(50, 0), "period is 0"),
+        (lambda m: repeated_sequences(50, 3, count=0.5), "count is 0.5"),
+        (lambda m: repeated_sequences(50, 3, seed="a"), "seed is 'a'"),
+        (lambda m: repeated_sequences(50, 2**40), "numbers are no prompt"),
+        (lambda m: oe.check("03.1", repeat(5)).ok or oe.check(10**5000, 1), "no exercise <int>"),
+        (lambda m: oe.check([["03.1"]], 1), "There is no exercise [['03.1']]"),
+        (lambda m: oe.check(object(), 1), "There is no exercise <object"),
+        (lambda m: oe.check("x" * 10**6, 1), "There is no exercise 'xxx"),
+        (lambda m: oe.table(repeat((1, 2)), "ab", "c"), "A table of more than 100,000 rows"),
+        (lambda m: oe.table([repeat(1)], "ab", "c"), "Row 0 has 100000 values, for 2 columns"),
+        (lambda m: oe.table([(1, 2)], None, "c"), "no rows and columns of a table"),
+        (lambda m: oe.where_we_are(np.arange(3)), "The figure has no part array([0, 1, 2])"),
+    ],
+)
+def test_measures_exercises_and_tables(loaded, call, said):
     says(lambda: call(loaded), said)
 
 

@@ -34,7 +34,7 @@ def as_ids(given: Any, vocab_size: int, device: torch.device | None = None) -> I
         raise UsageError(f"Token ids have shape {list(ids.shape)}", "Give (batch, positions)")
     if ids.numel() == 0:
         raise UsageError("The prompt holds no token", "Give at least one")
-    _check_count(ids.numel())
+    check_count(ids.numel())
     if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
         name = str(ids.dtype).removeprefix("torch.")
         raise UsageError(f"Token ids are whole numbers, and these are {name}", "Give whole numbers")
@@ -81,7 +81,7 @@ def as_mask(given: Any, ids: Int[Tensor, "b p"]) -> Int[Tensor, "b p"] | None:
         return None
     remedy = "Give a 1 for each token and a 0 for each padding"
     if _is_list(given):
-        _check_count(_length(given))
+        check_count(_length(given))
     try:
         mask = torch.as_tensor(given)
     except (TypeError, ValueError, RuntimeError, OverflowError):
@@ -105,11 +105,12 @@ def _listed(given: Any) -> Any:
     """An array as lists; anything else as it is."""
     if not hasattr(given, "tolist"):
         return given
-    _check_count(math.prod(getattr(given, "shape", ())))
+    check_count(math.prod(getattr(given, "shape", ())))
     return given.tolist()
 
 
-def _check_count(count: int) -> None:
+def check_count(count: int) -> None:
+    """OutOfRange for more ids than any model takes."""
     if count > MOST:
         raise OutOfRange(f"{count:,} numbers are no prompt", f"Give up to {MOST:,}")
 
@@ -132,9 +133,9 @@ def _from_lists(given: Any) -> Tensor:
             'Give those of its tokenizer: tokenizer(text)["input_ids"]',
         )
     if _is_list(given):
-        _check_count(_length(given))
+        check_count(_length(given))
     rows = given if _is_list(given) and any(map(_is_list, given)) else [given]
-    _check_count(sum(_length(row) for row in rows if _is_list(row)))
+    check_count(sum(_length(row) for row in rows if _is_list(row)))
     if not all(_is_list(row) and all(type(number) is int for number in row) for row in rows):
         raise UsageError(
             f"Token ids cannot be read from {type(given).__name__} {quoted(given)}",

@@ -333,3 +333,19 @@ def _in_range(what: str, number: int, count: int) -> int:
             f"Choose a {what} from 0 to {count - 1} (counted from 0)",
         )
     return number
+
+
+def whole_number(what: str, given: Any, least: int = 1, most: float = math.inf) -> int:
+    """A whole number, of numpy or torch too; UsageError for anything else, OutOfRange beyond."""
+    wrong = UsageError(f"{what} is {quoted(given)}", f"Give a whole number, at least {least}")
+    if isinstance(given, bool):
+        raise wrong
+    try:
+        number = index(given)
+    except TypeError:
+        raise wrong from None
+    if number < least:
+        raise OutOfRange(f"{what} is {quoted(number)}", f"Give at least {least}")
+    if number > most:
+        raise OutOfRange(f"{what} is {quoted(number)}", f"Give up to {most:,}")
+    return number

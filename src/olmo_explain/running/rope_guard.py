@@ -28,6 +28,7 @@ from olmo_explain.checkpoint import (
     config_of,
     preset,
 )
+from olmo_explain.errors import UsageError
 from olmo_explain.running.hooks import check_olmo, hooked
 from olmo_explain.undo import no_grad
 
@@ -103,7 +104,13 @@ def measure_rope(model: PreTrainedModel, config: OlmoConfig | None = None) -> Ro
     meta device has no numbers, so a small one with the same RoPE is built and measured instead.
     `config`: what ought to be applied; when not given, what `config_of(model)` says.
     """
-    config = check_olmo(model, config and check_config(config))
+    own = check_olmo(model)
+    config = own if config is None else check_config(config)
+    if unknown := set(own.layer_types) - config.rope.keys():
+        raise UsageError(
+            f"This config says no RoPE for {min(unknown)}",
+            "Give the model's own",
+        )
     if any(parameter.is_meta for parameter in model.parameters()):
         model = _miniature(model.config.to_dict())
     applied = {
