@@ -20,6 +20,7 @@ from olmo_explain.running import (
     circuits,
     induction_scores,
     measure_rope,
+    prompt_ids,
     repeated_sequences,
     repetition_losses,
 )
@@ -247,6 +248,36 @@ def test_circuits_of_other_language_models(kind):
 )
 def test_measures_exercises_and_tables(loaded, call, said):
     says(lambda: call(loaded), said)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: oe.explore_rope(pair="1"), "pair is '1'. Give a whole number."),
+        (lambda: oe.explore_rope(position=0.5), "position is 0.5. Give a whole number"),
+        (lambda: oe.explore_bytes("tiny", first_row="a"), "first_row is 'a'"),
+        (lambda: oe.explore_bytes("tiny", first_row=-1), "first_row is -1. Give at least 0"),
+        (lambda: oe.explore_bytes("tiny", 5), "tensors is 5. Give a list of names"),
+        (lambda: oe.explore_bytes("tiny", [5]), "has no tensor 5"),
+        (lambda: oe.explore_costs(seq=0), "seq is 0. Give at least 1"),
+        (lambda: oe.explore_costs(seq=10**30), "seq should not be greater than"),
+        (lambda: oe.explore_costs(batch="a"), "batch is 'a'. Give a whole number"),
+        (lambda: oe.explore_costs(convention="x"), "convention expected any of ['full', 'causal"),
+        (lambda: oe.explore_claims(verdict="x"), "verdict expected any of ['all', 'reproduced'"),
+        (lambda: oe.explore_claims(search=1), "search expected a unicode string, not the int 1"),
+        (lambda: oe.explore_steps(step=[]), "There is no value []. Choose one of resid_pre"),
+        (lambda: oe.explore_heads("tiny", range(10**12)), "1,000,000,000,000 numbers are no pro"),
+        (lambda: oe.explore_heads("tiny", "x" * 10**7), "A prompt of 10,000,000 letters is longer"),
+        (lambda: prompt_ids(*oe.load("tiny"), length="a"), "length is 'a'"),
+    ],
+)
+def test_explorers(call, said):
+    says(call, said)
+
+
+def test_one_tensor_and_numbers_of_numpy_are_taken():
+    assert oe.explore_bytes("tiny", "model.norm.weight").tensor == "model.norm.weight"
+    assert oe.explore_costs(seq=np.int64(64)).seq == 64
 
 
 def tiny_config():

@@ -335,9 +335,10 @@ def _in_range(what: str, number: int, count: int) -> int:
     return number
 
 
-def whole_number(what: str, given: Any, least: int = 1, most: float = math.inf) -> int:
+def whole_number(what: str, given: Any, least: float = 1, most: float = math.inf) -> int:
     """A whole number, of numpy or torch too; UsageError for anything else, OutOfRange beyond."""
-    wrong = UsageError(f"{what} is {quoted(given)}", f"Give a whole number, at least {least}")
+    at_least = f", at least {least}" if least > -math.inf else ""
+    wrong = UsageError(f"{what} is {quoted(given)}", f"Give a whole number{at_least}")
     if isinstance(given, bool):
         raise wrong
     try:
