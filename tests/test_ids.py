@@ -66,7 +66,7 @@ def nested(depth):
         (torch.zeros(1, 1, dtype=torch.long).expand(1, 10**10), OutOfRange, "are no prompt"),
         (torch.eye(3).long().to_sparse(), UsageError, "A sparse or nested tensor holds the token"),
         (torch.ones(1, 3, dtype=torch.long, device="meta"), UsageError, "without numbers"),
-        (Wild(), UsageError, "cannot be read from Wild <Wild instance"),
+        (Wild(), UsageError, "cannot be read from Wild <Wild>"),
         (nested(3000), UsageError, "cannot be read from list [[[[...]]]]"),
         ([[10**5000], "a"], UsageError, "cannot be read from list <list>"),
         (["a" * 10**6], UsageError, "cannot be read from list ['aaaa"),

@@ -140,6 +140,34 @@ def normed_q_proj(model):
     return model
 
 
+def wrapped_o_proj(model):
+    attention = model.model.layers[0].self_attn
+    attention.o_proj = nn.Sequential(attention.o_proj)
+    return model
+
+
+def float_head(model):
+    model.half().lm_head.float()
+    return model
+
+
+def layers_by_name(model):
+    model.model.layers = nn.ModuleDict({str(at): it for at, it in enumerate(model.model.layers)})
+    return model
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (wrapped_o_proj, "model.layers.0.self_attn.o_proj is wrapped, and has no weight"),
+        (float_head, "This model mixes weights of float16 and float32. Load it in one dtype."),
+        (layers_by_name, "Olmo3ForCausalLM has 0 layers, and its config 8"),
+    ],
+)
+def test_contributions_of_a_model_that_was_changed(tiny, change, said):
+    says(lambda: oe.head_contributions(change(tiny), IDS, 0), said)
+
+
 Q_PROJ = "there is no model.layers.1.self_attn.q_proj.weight"
 
 

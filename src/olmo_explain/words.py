@@ -117,9 +117,23 @@ def shortened(text: str, most: int = 400) -> str:
     return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
 
 
-_QUOTE = reprlib.Repr()
-_QUOTE.maxstring = _QUOTE.maxother = 60
-_QUOTE.maxlevel = 3
+class _Quote(reprlib.Repr):
+    """Cuts after the keys in addresses are gone, as half of one would not be known for one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 60
+        self.maxlevel = 3
+
+    def repr_str(self, x: str, level: int) -> str:
+        return super().repr_str(without_keys(x[:2000]), level)
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        return super().repr_instance(_Text(without_keys(repr(x)[:2000])), level)
+
+
+class _Text(str):
+    __repr__ = str.__str__
 
 
 def quoted(given: Any) -> str:
@@ -129,7 +143,7 @@ def quoted(given: Any) -> str:
     '[5, 5, 5, 5, 5, 5, ...]'
     """
     try:
-        return shortened(_QUOTE.repr(given), 100)
+        return shortened(_Quote().repr(given), 100)
     except Exception:  # an int of more than 4,300 digits has no text, and any object may refuse
         return f"<{type(given).__name__}>"
 

@@ -56,7 +56,7 @@ def check_weights(stored: Any, config: OlmoConfig) -> None:
     if isinstance(stored, Checkpoint):
         stored.check_shapes(config, config.shapes)
         return
-    todo = "Give a Checkpoint, or what state_dict() of a model that load(…) gave has"
+    todo = "Give those of an OLMo 2 or 3 as load(…) gives it, or a Checkpoint"
     if not isinstance(stored, Mapping):
         raise UsageError(f"{quoted(stored)} holds no weights", todo)
     for name, shape in config.shapes.items():

@@ -30,7 +30,6 @@ from olmo_explain.by_hand import (
     rms_norm,
 )
 from olmo_explain.checkpoint import Checkpoint, OlmoConfig, check_config, check_supported
-from olmo_explain.errors import UsageError
 from olmo_explain.ids import as_ids, as_mask, check_room
 from olmo_explain.proof.diagnosis import diagnose
 from olmo_explain.running import (
@@ -39,6 +38,7 @@ from olmo_explain.running import (
     attention_of,
     capture,
     check_olmo,
+    check_one_dtype,
     measure_rope,
 )
 from olmo_explain.undo import no_grad
@@ -152,10 +152,7 @@ def verify(
     """
     config = check_olmo(model, None if config is None else check_config(config))
     check_has_weights(model.parameters())
-    if len(dtypes := {str(it.dtype).removeprefix("torch.") for it in model.parameters()}) > 1:
-        raise UsageError(
-            f"This model mixes weights of {' and '.join(sorted(dtypes))}", "Load it in one dtype"
-        )
+    check_one_dtype(model)
     check_supported(config)
     weights = model.state_dict() if weights is None else weights
     check_weights(weights, config)

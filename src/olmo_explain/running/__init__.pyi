@@ -8,7 +8,7 @@ from .circuits import (
     repeated_sequences,
     repetition_losses,
 )
-from .hooks import Hooks, check_hookable, check_olmo, hooked
+from .hooks import Hooks, check_hookable, check_olmo, check_one_dtype, hooked
 from .loading import load, on_meta
 from .operators import Operator
 from .order import Step, sequence
@@ -43,6 +43,7 @@ __all__ = [
     "capture",
     "check_hookable",
     "check_olmo",
+    "check_one_dtype",
     "circuits",
     "head_contributions",
     "hooked",

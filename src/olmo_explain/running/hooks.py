@@ -135,7 +135,8 @@ def check_olmo(model: Any, config: OlmoConfig | None = None) -> OlmoConfig:
     check_hookable(model)
     own = config_of(model)
     config = own if config is None else config
-    layers = getattr(getattr(model, "model", None), "layers", ())
+    layers = getattr(getattr(model, "model", None), "layers", None)
+    layers = layers if isinstance(layers, nn.ModuleList) else ()
     inside = [f"model.layers.{at}.{part}" for at in range(len(layers)) for part in IN_A_LAYER]
     modules = dict(model.named_modules(remove_duplicate=False))
     dtypes = {str(it.dtype).removeprefix("torch.") for it in model.parameters()}
@@ -149,6 +150,14 @@ def check_olmo(model: Any, config: OlmoConfig | None = None) -> OlmoConfig:
     else:
         return config
     raise UsageError(wrong, AN_OLMO)
+
+
+def check_one_dtype(model: nn.Module) -> None:
+    """UsageError for a model whose weights are of several dtypes: it may not even run."""
+    if len(dtypes := {str(it.dtype).removeprefix("torch.") for it in model.parameters()}) > 1:
+        raise UsageError(
+            f"This model mixes weights of {' and '.join(sorted(dtypes))}", "Load it in one dtype"
+        )
 
 
 def check_receive(receive: Any) -> None:
