@@ -209,6 +209,9 @@ def test_what_is_wrapped_can_still_be_captured(tiny):
         (lambda m: oe.head_contributions(m, IDS, [1]), "whole number, and [1] is none"),
         (lambda m: tiny_config().check_layer(10**5000), "There is no layer <int>"),
         (lambda m: oe.trace(m, IDS, attention_mask=1), "The attention_mask has shape []"),
+        (lambda m: oe.trace(m, IDS, attention_mask=torch.tensor(1)), "has shape []"),
+        (lambda m: oe.run_by_hand(m, IDS, config=torch.ones(2)), "A Tensor is no config"),
+        (lambda m: oe.ablate_head(m, 0, Wild()), "A head is a whole number, and <Wild> is none"),
         (lambda m: oe.load("tiny", attention=np.arange(3)), "Unknown attention array([0, 1, 2])"),
         (lambda m: oe.load("tiny", distributed=3), "distributed is 3. Give transformers'"),
     ],
@@ -256,7 +259,7 @@ def test_circuits_of_other_language_models(kind):
     [
         (lambda m: repetition_losses(m.model, IDS, 3), "Olmo3Model gives no logits"),
         (lambda m: induction_scores(m, IDS, "a"), "period is 'a'. Give a whole number"),
-        (lambda m: induction_scores(m, IDS, 10**5000), "Nothing repeats after <int> tokens"),
+        (lambda m: induction_scores(m, IDS, 10**5000), "period is <int>. Give up to 9,223"),
         (lambda m: best_head([[1]]), "[[1]] holds no score"),
         (lambda m: best_head(torch.ones(0, 2)), "holds no score"),
         (lambda m: repeated_sequences("a", 3), "vocab_size is 'a'. Give a whole number"),
@@ -288,8 +291,10 @@ def test_measures_exercises_and_tables(loaded, call, said):
         (lambda: oe.explore_bytes("tiny", 5), "tensors is 5. Give a list of names"),
         (lambda: oe.explore_bytes("tiny", [5]), "has no tensor 5"),
         (lambda: oe.explore_costs(seq=0), "seq is 0. Give at least 1"),
-        (lambda: oe.explore_costs(seq=10**30), "seq should not be greater than"),
+        (lambda: oe.explore_costs(seq=2**60), "seq should not be greater than"),
         (lambda: oe.explore_costs(batch="a"), "batch is 'a'. Give a whole number"),
+        (lambda: oe.explore_costs(seq=10**5000), "seq is <int>. Give up to 9,223"),
+        (lambda: oe.explore_costs(convention=np.arange(3)), "convention is array([0, 1, 2])"),
         (lambda: oe.explore_costs(convention="x"), "convention expected any of ['full', 'causal"),
         (lambda: oe.explore_claims(verdict="x"), "verdict expected any of ['all', 'reproduced'"),
         (lambda: oe.explore_claims(search=1), "search expected a unicode string, not the int 1"),
@@ -306,6 +311,22 @@ def test_explorers(call, said):
 def test_one_tensor_and_numbers_of_numpy_are_taken():
     assert oe.explore_bytes("tiny", "model.norm.weight").tensor == "model.norm.weight"
     assert oe.explore_costs(seq=np.int64(64)).seq == 64
+
+
+def test_cells_of_any_kind():
+    made = oe.table([(10**5000, np.arange(3), ""), (1, None, "a")], [5, Wild(), "c"], 10**5000)
+    assert "5  <Wild>   c\n<int>  [0 1 2]  –\n" in made.to_text()
+    assert "[0 1 2]" in made._repr_html_()
+
+
+class Wild:
+    """Whatever is done with it fails."""
+
+    def fail(self, *_):
+        raise RuntimeError
+
+    __repr__ = __str__ = __index__ = __bool__ = __eq__ = fail
+    __hash__ = None
 
 
 def tiny_config():

@@ -17,14 +17,16 @@ PREFIXES = {"E": 10**18, "P": 10**15, "T": 10**12, "G": 10**9, "M": 10**6, "k": 
 def text(value: Any, digits: int = 6) -> str:
     """Any value as a table shows it; a tuple is a shape. `digits`: of what is not whole."""
     match value:
-        case None | "":
+        case None:
             return "–"
         case bool():
             return "yes" if value else "no"
         case int():
-            return f"{value:,}"
+            return f"{value:,}" if abs(value) < 10**400 else quoted(value)
         case float():
             return f"{value:,.{digits}g}"
+        case str():
+            return printable(value, keep="\n") or "–"
         case tuple():
             return shape(value)
         case list():

@@ -312,7 +312,8 @@ def run_by_hand(
     """
     if isinstance(model, nn.Module):
         model = getattr(model, "_orig_mod", model)  # of a compiled one
-        config, model = config or config_of(model), model.state_dict()
+        config = config_of(model) if config is None else config
+        model = model.state_dict()
     if isinstance(model, str):
         raise UsageError(f"{quoted(model)} is a name", "Give the model: load(…)[0]")
     if config is None:

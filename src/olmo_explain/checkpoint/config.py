@@ -323,7 +323,7 @@ def _default_layer_types(model_type: str, layers: int) -> list[LayerType]:
 def _in_range(what: str, number: int, count: int) -> int:
     try:
         number = index(number)
-    except TypeError:
+    except Exception:  # any object may be given, and its methods can raise anything
         raise UsageError(
             f"A {what} is a whole number, and {quoted(number)} is none", "Count from 0"
         ) from None
@@ -335,7 +335,7 @@ def _in_range(what: str, number: int, count: int) -> int:
     return number
 
 
-def whole_number(what: str, given: Any, least: float = 1, most: float = math.inf) -> int:
+def whole_number(what: str, given: Any, least: float = 1, most: int = 2**63 - 1) -> int:
     """A whole number, of numpy or torch too; UsageError for anything else, OutOfRange beyond."""
     at_least = f", at least {least}" if least > -math.inf else ""
     wrong = UsageError(f"{what} is {quoted(given)}", f"Give a whole number{at_least}")
@@ -343,7 +343,7 @@ def whole_number(what: str, given: Any, least: float = 1, most: float = math.inf
         raise wrong
     try:
         number = index(given)
-    except TypeError:
+    except Exception:  # any object may be given, and its methods can raise anything
         raise wrong from None
     if number < least:
         raise OutOfRange(f"{what} is {quoted(number)}", f"Give at least {least}")

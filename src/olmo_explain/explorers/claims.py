@@ -5,7 +5,7 @@ import re
 import traitlets
 
 from olmo_explain.checkpoint import ModelLike
-from olmo_explain.explorers.shared import Explorer, label, public, script, style
+from olmo_explain.explorers.shared import Explorer, check_text, label, public, script, style
 from olmo_explain.report import VERDICTS, CheckedClaim, Report, remeasure
 from olmo_explain.words import text
 
@@ -77,6 +77,7 @@ def explore_claims(
     >>> [claim.id for claim in explorer.shown]
     ['calls.Olmo3RotaryEmbedding', 'calls.total']
     """
+    check_text("verdict", verdict)
     if not isinstance(report, Report):
         report = remeasure(report)
     return ClaimExplorer(report, verdict=verdict, search=search)

@@ -12,7 +12,7 @@ from olmo_explain.checkpoint import (
     whole_number,
 )
 from olmo_explain.costs import CONVENTIONS, ENDLESS, Costs, count_costs
-from olmo_explain.explorers.shared import Explorer, public, script, style
+from olmo_explain.explorers.shared import Explorer, check_text, public, script, style
 
 MOST = 1024
 SIZES = (
@@ -76,6 +76,7 @@ def explore_costs(
     name = public(source.name)
     configs[name] = read_config(source)
     seq, batch = whole_number("seq", seq), whole_number("batch", batch)
+    check_text("convention", convention)
     return CostExplorer(configs, model=name, seq=seq, batch=batch, convention=convention)
 
 

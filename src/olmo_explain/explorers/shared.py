@@ -6,13 +6,14 @@ import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anywidget
 import traitlets
 
 from olmo_explain.checkpoint import PRESETS, Checkpoint, Source
 from olmo_explain.errors import UsageError
+from olmo_explain.words import quoted
 
 if TYPE_CHECKING:  # explorers that read only config.json or weights do not wait for torch
     from jaxtyping import Int
@@ -31,6 +32,12 @@ class Explorer(anywidget.AnyWidget):
             super().__init__(**state)
         except traitlets.TraitError as error:
             raise UsageError(TRAIT.sub(r"\1", str(error)), "Give another value") from None
+
+
+def check_text(what: str, given: Any) -> None:
+    """UsageError for anything but a text, which may not even compare with one."""
+    if not isinstance(given, str):
+        raise UsageError(f"{what} is {quoted(given)}", "Give a text")
 
 
 def script(name: str) -> str:

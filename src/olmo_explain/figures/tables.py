@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from olmo_explain.errors import UsageError
-from olmo_explain.words import text
+from olmo_explain.words import quoted, text
 
 MOST = 100_000  # rows, or columns; what is given may have no end
 
@@ -63,7 +63,7 @@ def table(rows: Iterable[Sequence[Any]], columns: Sequence[str], caption: str) -
     UsageError where a row has not one value for each column.
     """
     try:
-        names = [str(name) for name in islice(columns, MOST)]
+        names = list(map(_name, islice(columns, MOST)))
         values = []
         for number, row in enumerate(islice(rows, MOST + 1)):
             values.append(tuple(islice(row, MOST)))
@@ -79,7 +79,11 @@ def table(rows: Iterable[Sequence[Any]], columns: Sequence[str], caption: str) -
         ) from None
     if len(values) > MOST:
         raise UsageError(f"A table of more than {MOST:,} rows is nothing to look at", "Give fewer")
-    return Table(names, values, str(caption))
+    return Table(names, values, _name(caption))
+
+
+def _name(given: Any) -> str:
+    return given if isinstance(given, str) else quoted(given)
 
 
 def _row(row: Sequence[Any], aligned: Sequence[str]) -> str:

@@ -54,7 +54,7 @@ def repeated_sequences(
     """`count` sequences of `period` random tokens, each said twice. The same ones for a seed."""
     vocab_size, period = whole_number("vocab_size", vocab_size), whole_number("period", period)
     check_count(2 * period * whole_number("count", count))
-    generator = torch.Generator().manual_seed(whole_number("seed", seed, -(2**63), 2**63 - 1))
+    generator = torch.Generator().manual_seed(whole_number("seed", seed, least=-(2**63)))
     return torch.randint(vocab_size, (count, period), generator=generator).repeat(1, 2)
 
 
