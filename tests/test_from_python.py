@@ -98,3 +98,15 @@ def test_columns_of_a_million_rows_and_of_more(tmp_path):
         checkpoint.locate("tall", cols=slice(0, 1))
     assert checkpoint.locate("tall").bytes_needed == 2**30
     assert len(checkpoint.locate("tall", slice(5, 9), slice(0, 1)).byte_ranges) == 4
+
+
+class Secretive:
+    def __repr__(self):
+        return "<client of https://me:" + "secret" * 20 + "@example.org/ and more>"
+
+
+@pytest.mark.parametrize("given", [Secretive(), repr(Secretive()), [Secretive()], Secretive])
+def test_half_of_a_key_is_not_quoted(given):
+    with pytest.raises(ExplainError) as caught:
+        oe.head_slices(tiny(), [given], 0)
+    assert "secret" not in str(caught.value)

@@ -31,6 +31,18 @@ def test_several_prompts():
     assert as_ids([[1, 2], [3, 4]], 10).shape == (2, 2)
 
 
+class Wild:
+    def __repr__(self):
+        raise RuntimeError
+
+
+def nested(depth):
+    given = []
+    for _ in range(depth):
+        given = [given]
+    return given
+
+
 @pytest.mark.parametrize(
     ("given", "error", "said"),
     [
@@ -47,7 +59,16 @@ def test_several_prompts():
         (None, UsageError, "cannot be read from NoneType"),
         ([10**5000], OutOfRange, "There is no token whose id has 5,001 digits. No vocabulary"),
         ([-(2**64)], OutOfRange, "There is no token whose id has 20 digits"),
-        (np.broadcast_to(5, 10**9), UsageError, "An array of 1,000,000,000 numbers is no prompt"),
+        (np.broadcast_to(5, 10**9), OutOfRange, "1,000,000,000 numbers are no prompt"),
+        (range(10**9), OutOfRange, "1,000,000,000 numbers are no prompt. Give up to 8,388,608"),
+        (range(10**30), OutOfRange, "numbers are no prompt"),
+        ([range(10**12)], OutOfRange, "1,000,000,000,000 numbers are no prompt"),
+        (torch.zeros(1, 1, dtype=torch.long).expand(1, 10**10), OutOfRange, "are no prompt"),
+        (torch.eye(3).long().to_sparse(), UsageError, "A sparse or nested tensor holds the token"),
+        (torch.ones(1, 3, dtype=torch.long, device="meta"), UsageError, "without numbers"),
+        (Wild(), UsageError, "cannot be read from Wild <Wild>"),
+        (nested(3000), UsageError, "cannot be read from list [[[[...]]]]"),
+        ([[10**5000], "a"], UsageError, "cannot be read from list <list>"),
         (["a" * 10**6], UsageError, "cannot be read from list ['aaaa"),
         (torch.tensor([0.5]), UsageError, "whole numbers, and these are float32"),
         (torch.ones(1, 1, 1, dtype=torch.long), UsageError, "shape [1, 1, 1]"),
@@ -86,12 +107,16 @@ def test_masks(given):
         (torch.tensor([[0.0, -torch.inf, 0.0]]), "other numbers than 0 and 1"),
         ("111", "cannot be read from str '111'"),
         ([[1, 1], [1]], "cannot be read from list"),
+        (range(10**12), "1,000,000,000,000 numbers are no prompt"),
+        ([10**400] * 3, "cannot be read from list"),
+        (torch.ones(1, 3, device="meta"), "A tensor on the meta device, without numbers, holds"),
+        (torch.ones(1, 3).to_sparse(), "A sparse or nested tensor holds the attention_mask"),
     ],
-    ids=repr,
+    ids=lambda it: repr(it)[:40],
 )
 @pytest.mark.parametrize("use", [verify, run_by_hand])
 def test_what_is_no_mask(use, given, said):
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises((UsageError, OutOfRange)) as caught:
         use(load("tiny")[0], [5, 6, 7], given)
     assert said in str(caught.value) and "\n" not in str(caught.value)
 

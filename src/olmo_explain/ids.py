@@ -1,7 +1,7 @@
 """Token ids as a model takes them, from what a reader may write."""
 
 import math
-import reprlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from olmo_explain.errors import OutOfRange, UsageError
 from olmo_explain.machine import free_memory_bytes
-from olmo_explain.words import amount
+from olmo_explain.words import amount, quoted
 
-MOST_LISTED = 10**7  # more would have to be a tensor: Python's own numbers take 40 bytes each
+MOST = 2**23  # no model takes as many; each of a list is looked at, and takes 40 bytes
 SELDOM_SHORT = 2**28  # bytes that nobody needs to look for
 
 
@@ -27,12 +27,14 @@ def as_ids(given: Any, vocab_size: int, device: torch.device | None = None) -> I
     tensor([[5, 6, 7]])
     """
     ids = given if isinstance(given, Tensor) else _from_lists(_listed(given))
+    _check_plain("the token ids", ids, meta=device is not None and device.type == "meta")
     if ids.ndim == 1:
         ids = ids[None]
     if ids.ndim != 2:
         raise UsageError(f"Token ids have shape {list(ids.shape)}", "Give (batch, positions)")
     if ids.numel() == 0:
         raise UsageError("The prompt holds no token", "Give at least one")
+    check_count(ids.numel())
     if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
         name = str(ids.dtype).removeprefix("torch.")
         raise UsageError(f"Token ids are whole numbers, and these are {name}", "Give whole numbers")
@@ -78,13 +80,16 @@ def as_mask(given: Any, ids: Int[Tensor, "b p"]) -> Int[Tensor, "b p"] | None:
     if given is None:
         return None
     remedy = "Give a 1 for each token and a 0 for each padding"
+    if _is_list(given):
+        check_count(_length(given))
     try:
         mask = torch.as_tensor(given)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         name = type(given).__name__
         raise UsageError(
-            f"An attention_mask cannot be read from {name} {reprlib.repr(given)}", remedy
+            f"An attention_mask cannot be read from {name} {quoted(given)}", remedy
         ) from None
+    _check_plain("the attention_mask", mask, meta=ids.is_meta)
     if mask.ndim == 1:
         mask = mask[None]
     if mask.shape != ids.shape:
@@ -100,21 +105,40 @@ def _listed(given: Any) -> Any:
     """An array as lists; anything else as it is."""
     if not hasattr(given, "tolist"):
         return given
-    if (count := math.prod(getattr(given, "shape", ()))) > MOST_LISTED:
-        raise UsageError(f"An array of {count:,} numbers is no prompt", "Give fewer, or a tensor")
+    check_count(math.prod(getattr(given, "shape", ())))
     return given.tolist()
+
+
+def check_count(count: int) -> None:
+    """OutOfRange for more ids than any model takes."""
+    if count > MOST:
+        raise OutOfRange(f"{count:,} numbers are no prompt", f"Give up to {MOST:,}")
+
+
+def _check_plain(what: str, tensor: Tensor, *, meta: bool) -> None:
+    """UsageError for a tensor whose numbers cannot be looked at one by one."""
+    if tensor.layout != torch.strided or tensor.is_nested or tensor.is_quantized:
+        kind = "quantized" if tensor.is_quantized else "sparse or nested"
+        raise UsageError(f"A {kind} tensor holds {what}", "Give a dense one, of whole numbers")
+    if tensor.is_meta and not meta:
+        raise UsageError(
+            f"A tensor on the meta device, without numbers, holds {what}", "Give numbers"
+        )
 
 
 def _from_lists(given: Any) -> Tensor:
     if isinstance(given, str):
         raise UsageError(
-            f"{reprlib.repr(given)} is text, and a model reads token ids",
+            f"{quoted(given)} is text, and a model reads token ids",
             'Give those of its tokenizer: tokenizer(text)["input_ids"]',
         )
+    if _is_list(given):
+        check_count(_length(given))
     rows = given if _is_list(given) and any(map(_is_list, given)) else [given]
+    check_count(sum(_length(row) for row in rows if _is_list(row)))
     if not all(_is_list(row) and all(type(number) is int for number in row) for row in rows):
         raise UsageError(
-            f"Token ids cannot be read from {type(given).__name__} {reprlib.repr(given)}",
+            f"Token ids cannot be read from {type(given).__name__} {quoted(given)}",
             "Give a list of whole numbers, as [5, 6, 7]",
         )
     if len({len(row) for row in rows}) > 1:
@@ -129,6 +153,13 @@ def _from_lists(given: Any) -> Tensor:
                 f"There is no token whose id has {digits:,} digits", "No vocabulary is that large"
             )
     return torch.tensor([list(row) for row in rows], dtype=torch.long)
+
+
+def _length(listed: Sequence) -> int:
+    try:
+        return len(listed)
+    except OverflowError:  # a range may be longer than Python can say
+        return sys.maxsize
 
 
 def _is_list(value: Any) -> bool:

@@ -7,6 +7,7 @@ And what others wrote, fit to be shown: names without control characters, addres
 """
 
 import re
+import reprlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,14 +17,16 @@ PREFIXES = {"E": 10**18, "P": 10**15, "T": 10**12, "G": 10**9, "M": 10**6, "k": 
 def text(value: Any, digits: int = 6) -> str:
     """Any value as a table shows it; a tuple is a shape. `digits`: of what is not whole."""
     match value:
-        case None | "":
+        case None:
             return "–"
         case bool():
             return "yes" if value else "no"
         case int():
-            return f"{value:,}"
+            return f"{value:,}" if abs(value) < 10**400 else quoted(value)
         case float():
             return f"{value:,.{digits}g}"
+        case str():
+            return printable(value, keep="\n") or "–"
         case tuple():
             return shape(value)
         case list():
@@ -115,6 +118,37 @@ def _escaped(character: str) -> str:
 def shortened(text: str, most: int = 400) -> str:
     """A text that quotes what others wrote, its middle left out where it is long."""
     return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
+
+
+class _Quote(reprlib.Repr):
+    """Cuts after the keys in addresses are gone, as half of one would not be known for one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 60
+        self.maxlevel = 3
+
+    def repr_str(self, x: str, level: int) -> str:
+        return super().repr_str(without_keys(x[:2000]), level)
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        return super().repr_instance(_Text(without_keys(repr(x)[:2000])), level)
+
+
+class _Text(str):
+    __repr__ = str.__str__
+
+
+def quoted(given: Any) -> str:
+    """What somebody gave, as Python writes it, its middle left out where it is long; never raises.
+
+    >>> quoted([5] * 100)
+    '[5, 5, 5, 5, 5, 5, ...]'
+    """
+    try:
+        return shortened(_Quote().repr(given), 100)
+    except Exception:  # an int of more than 4,300 digits has no text, and any object may refuse
+        return f"<{type(given).__name__}>"
 
 
 def shown(name: str) -> str:

@@ -53,7 +53,16 @@ def name_of(explorer) -> str:
 @pytest.mark.parametrize(("explore", "options"), EXPLORERS.items())
 def test_a_model_is_a_name_a_path_or_a_source(tiny, explore, options, kind):
     explorer = getattr(oe, explore)(kind(tiny), **options)
-    assert name_of(explorer).removesuffix(", config only") == str(tiny)
+    assert name_of(explorer).removesuffix(", config only") == tiny.name
+    # What is saved into a page does not tell in whose directory the model lies.
+    assert not any(str(tiny.parent) in str(getattr(explorer, name)) for name in explorer.keys)
+
+
+def test_a_directory_that_is_called_as_a_preset(tiny):
+    directory = tiny.rename(tiny.with_name("tiny"))
+    explorer = oe.explore_costs(directory)
+    assert explorer.model == "./tiny" and "tiny" in explorer.sizes
+    assert oe.explore_bytes(directory).name == "./tiny"
 
 
 @pytest.mark.parametrize(("explore", "options"), EXPLORERS.items())
@@ -65,7 +74,7 @@ def test_tiny_is_called_what_it_is(explore, options):
 
 def test_costs_of_a_model_of_your_own_stand_beside_the_presets(tiny):
     explorer = oe.explore_costs(tiny, seq=64)
-    assert list(explorer.sizes) == ["tiny", "olmo3-7b", "olmo3-32b", str(tiny)]
+    assert list(explorer.sizes) == ["tiny", "olmo3-7b", "olmo3-32b", tiny.name]
     assert explorer.costs.attention == oe.count_costs(oe.read_config("tiny"), 64).attention
 
 

@@ -115,16 +115,22 @@ def test_held_out_text_is_predicted(model, tokenizer):
 # -- the measures, on patterns known beforehand ------------------------------------------------
 
 
-def uniform_model(implementation: str = "eager"):
+class Uniform(torch.nn.Module):
     """Stands in for a model: one layer of two heads that attend evenly to all earlier tokens."""
 
-    def forward(ids, **_):
+    def __init__(self, implementation: str):
+        super().__init__()
+        sizes = {"vocab_size": 50, "num_attention_heads": 2, "num_hidden_layers": 1}
+        self.config = SimpleNamespace(_attn_implementation=implementation, **sizes)
+
+    def forward(self, ids, **_):
         pattern = torch.ones(ids.shape[1], ids.shape[1]).tril()
         pattern = pattern / pattern.sum(-1, keepdim=True)
         return SimpleNamespace(attentions=[pattern.expand(len(ids), 2, -1, -1)])
 
-    forward.config = SimpleNamespace(_attn_implementation=implementation)
-    return forward
+
+def uniform_model(implementation: str = "eager"):
+    return Uniform(implementation)
 
 
 def test_scores_are_mean_attention():

@@ -13,14 +13,17 @@ from .reference import (
     visible,
 )
 from .rope import cos_sin, frequencies, rotate, yarn_ramp
-from .weights import Weights, check_has_weights, differ
+from .weights import DTYPES, Weights, as_dtype, check_has_weights, check_weights, differ
 
 __all__ = [
+    "DTYPES",
     "STEPS",
     "Activations",
     "Positions",
     "Weights",
+    "as_dtype",
     "check_has_weights",
+    "check_weights",
     "cos_sin",
     "differ",
     "embed",

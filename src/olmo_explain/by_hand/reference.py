@@ -17,11 +17,19 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from olmo_explain.by_hand.rope import cos_sin, rotate
-from olmo_explain.by_hand.weights import Weights, check_has_weights
-from olmo_explain.checkpoint import Checkpoint, LayerType, OlmoConfig, check_supported, config_of
+from olmo_explain.by_hand.weights import Weights, as_dtype, check_weights
+from olmo_explain.checkpoint import (
+    Checkpoint,
+    LayerType,
+    OlmoConfig,
+    check_config,
+    check_supported,
+    config_of,
+)
 from olmo_explain.errors import OutOfRange, UsageError
 from olmo_explain.ids import as_ids, as_mask, check_room
 from olmo_explain.undo import no_grad
+from olmo_explain.words import quoted
 
 STEPS = {
     "resid_pre": 1, "q_proj": 1, "k_proj": 2, "v_proj": 3, "v": 3, "q_norm": 4, "k_norm": 4,
@@ -269,11 +277,17 @@ class Activations(dict[tuple[int | None, str], Tensor]):
     def __repr__(self) -> str:
         return f"{len(self):,} values, by layer and name: values[0, 'q'], values['logits']"
 
+    def __getitem__(self, key: Any) -> Tensor:
+        try:
+            return super().__getitem__(key)
+        except TypeError:  # a list has no hash
+            return self.__missing__(key)
+
     def __missing__(self, key: Any) -> Tensor:
         if isinstance(key, str) and (None, key) in self:
             return self[None, key]
         names = ", ".join(dict.fromkeys(name for _, name in self))
-        raise OutOfRange(f"There is no value {key!r:.60} among these", f"Their names are {names}")
+        raise OutOfRange(f"There is no value {quoted(key)} among these", f"Their names are {names}")
 
 
 def run_by_hand(
@@ -282,7 +296,7 @@ def run_by_hand(
     attention_mask: Int[Tensor, "batch pos"] | None = None,
     *,
     config: OlmoConfig | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
 ) -> Activations:
     """Every value of a forward pass, computed by hand from a model's weights.
 
@@ -298,18 +312,19 @@ def run_by_hand(
     """
     if isinstance(model, nn.Module):
         model = getattr(model, "_orig_mod", model)  # of a compiled one
-        config, model = config or config_of(model), model.state_dict()
+        config = config_of(model) if config is None else config
+        model = model.state_dict()
     if isinstance(model, str):
-        raise UsageError(f"{model!r} is a name", "Give the model: load(…)[0]")
-    if isinstance(model, Mapping):
-        check_has_weights(model.values())
+        raise UsageError(f"{quoted(model)} is a name", "Give the model: load(…)[0]")
     if config is None:
         raise UsageError(
             "Weights alone say nothing of windows or RoPE", "Give config=read_config(…) with them"
         )
+    check_supported(check_config(config))
+    check_weights(model, config)
     ids = as_ids(ids, config.vocab_size)
     attention_mask = as_mask(attention_mask, ids)
-    dtype = dtype or Weights(model)["model.norm.weight"].dtype
+    dtype = as_dtype(Weights(model)["model.norm.weight"].dtype if dtype is None else dtype)
     weights = Weights(model, dtype, ids.device)
     check_room(ids, config.num_attention_heads, dtype.itemsize, times=config.num_hidden_layers)
     with no_grad():

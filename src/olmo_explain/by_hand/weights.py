@@ -2,17 +2,20 @@
 
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from olmo_explain.checkpoint import Checkpoint
+from olmo_explain.checkpoint import BYTES_PER_PARAMETER, Checkpoint, OlmoConfig
 from olmo_explain.errors import UsageError
+from olmo_explain.words import quoted
 
 STORED = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32, "F64": torch.float64}
 """The dtypes of safetensors, and torch's."""
 
+DTYPES = {name: getattr(torch, name) for name in BYTES_PER_PARAMETER}
 
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -35,6 +38,36 @@ def check_has_weights(tensors: Iterable[Tensor]) -> None:
             "This model has shapes and no weights, so there is nothing to compute with",
             "Choose tiny, or a directory or hub id with weights",
         )
+
+
+def as_dtype(given: Any) -> torch.dtype:
+    """One of the dtypes that weights may have, from torch's or its name."""
+    name = str(given).removeprefix("torch.") if isinstance(given, torch.dtype | str) else None
+    if name not in DTYPES:
+        raise UsageError(f"Unknown dtype {quoted(given)}", f"Choose {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def check_weights(stored: Any, config: OlmoConfig) -> None:
+    """Whether every weight that the config asks for is there by its name, in its shape.
+
+    UsageError names the first that is not; CheckpointError, of a Checkpoint.
+    """
+    if isinstance(stored, Checkpoint):
+        stored.check_shapes(config, config.shapes)
+        return
+    todo = "Give those of an OLMo 2 or 3 as load(…) gives it, or a Checkpoint"
+    if not isinstance(stored, Mapping):
+        raise UsageError(f"{quoted(stored)} holds no weights", todo)
+    for name, shape in config.shapes.items():
+        if not isinstance(weight := stored.get(name), Tensor):
+            raise UsageError(f"Among these weights there is no {name}", todo)
+        if tuple(weight.shape) != shape:
+            raise UsageError(
+                f"{name} has shape {list(weight.shape)}, and its config makes it {list(shape)}",
+                todo,
+            )
+    check_has_weights(stored[name] for name in config.shapes)
 
 
 class Weights(Mapping[str, Tensor]):

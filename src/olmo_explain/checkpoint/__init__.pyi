@@ -7,6 +7,7 @@ from .config import (
     note_rope,
     read_config,
     read_json,
+    whole_number,
 )
 from .fields import (
     ACTIVATIONS,
@@ -66,5 +67,6 @@ __all__ = [
     "read_head",
     "read_json",
     "resolve",
+    "whole_number",
     "widen",
 ]

@@ -25,6 +25,7 @@ from olmo_explain.checkpoint.fields import (
 from olmo_explain.checkpoint.rope_fields import Rope, read_ropes
 from olmo_explain.checkpoint.source import ModelLike, Source, resolve
 from olmo_explain.errors import ConfigError, OutOfRange, UsageError
+from olmo_explain.words import quoted
 
 ROPE_NOTE = "_rope_of_config_json"
 MEND = "Mend it there, or take it as it was published with the checkpoint"
@@ -295,8 +296,8 @@ def check_config(given: Any) -> OlmoConfig:
     """The config that was given; UsageError for a MODEL's name or a model, which are none."""
     if isinstance(given, OlmoConfig):
         return given
-    what = repr(given) if isinstance(given, str) else f"A {type(given).__name__}"
-    raise UsageError(f"{what:.60} is no config", "Give what read_config(MODEL) gives")
+    what = quoted(given) if isinstance(given, str) else f"A {type(given).__name__}"
+    raise UsageError(f"{what} is no config", "Give what read_config(MODEL) gives")
 
 
 def check_supported(config: OlmoConfig) -> None:
@@ -323,13 +324,30 @@ def _default_layer_types(model_type: str, layers: int) -> list[LayerType]:
 def _in_range(what: str, number: int, count: int) -> int:
     try:
         number = index(number)
-    except TypeError:
+    except Exception:  # any object may be given, and its methods can raise anything
         raise UsageError(
-            f"A {what} is a whole number, and {number!r} is none", "Count from 0"
+            f"A {what} is a whole number, and {quoted(number)} is none", "Count from 0"
         ) from None
     if not 0 <= number < count:
         raise OutOfRange(
-            f"There is no {what} {number}",
+            f"There is no {what} {quoted(number)}",
             f"Choose a {what} from 0 to {count - 1} (counted from 0)",
         )
+    return number
+
+
+def whole_number(what: str, given: Any, least: float = 1, most: int = 2**63 - 1) -> int:
+    """A whole number, of numpy or torch too; UsageError for anything else, OutOfRange beyond."""
+    at_least = f", at least {least}" if least > -math.inf else ""
+    wrong = UsageError(f"{what} is {quoted(given)}", f"Give a whole number{at_least}")
+    if isinstance(given, bool):
+        raise wrong
+    try:
+        number = index(given)
+    except Exception:  # any object may be given, and its methods can raise anything
+        raise wrong from None
+    if number < least:
+        raise OutOfRange(f"{what} is {quoted(number)}", f"Give at least {least}")
+    if number > most:
+        raise OutOfRange(f"{what} is {quoted(number)}", f"Give up to {most:,}")
     return number

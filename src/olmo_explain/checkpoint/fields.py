@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from olmo_explain.errors import ConfigError
+from olmo_explain.words import quoted
 
 if TYPE_CHECKING:
     from olmo_explain.checkpoint.config import OlmoConfig
@@ -316,7 +317,7 @@ def shown(value: Any) -> str:
     except RecursionError:
         return "too deep a nest"
     except (TypeError, ValueError):  # a config that was not read from a file
-        text = f"{value!r:.60}"
+        text = quoted(value)
     if len(text) > 60 and isinstance(value, list | tuple):
         return f"a list of {len(value):,}"
     return text if len(text) <= 60 else f"{text[:60]} …"

@@ -28,6 +28,7 @@ import numpy as np
 from olmo_explain.checkpoint.header import INDEX, StoredTensor, read_header, read_index
 from olmo_explain.checkpoint.source import ByteFile, FileMissing, ModelLike, Source, resolve
 from olmo_explain.errors import CheckpointError, OutOfRange, UsageError
+from olmo_explain.words import quoted
 
 if TYPE_CHECKING:  # only annotations need these, and jaxtyping takes as long as all the rest
     from jaxtyping import Float, UInt
@@ -118,7 +119,7 @@ class Checkpoint:
         """Where a tensor lies. CheckpointError when the checkpoint does not have it."""
         if not (isinstance(name, str) and name in self._shard_of):
             raise CheckpointError(
-                f"{self.source.name} has no tensor {name!r:.200}", _nearest(name, self.names)
+                f"{self.source.name} has no tensor {quoted(name)}", _nearest(name, self.names)
             )
         shard = self._shard_of[name]
         try:

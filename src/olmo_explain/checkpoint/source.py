@@ -25,7 +25,7 @@ from olmo_explain.errors import (
     ModelNotFound,
     UsageError,
 )
-from olmo_explain.words import URL, printable, shown, without_keys
+from olmo_explain.words import URL, printable, quoted, shown
 
 PRESETS = ("tiny", "olmo3-7b", "olmo3-32b")
 WHOLE_FILE_LIMIT = 64 * 2**20  # of config.json, an index: what is read whole
@@ -230,7 +230,7 @@ def resolve(model: ModelLike) -> Source:
         if hasattr(model, "read") and hasattr(model, "open"):
             return model
         raise UsageError(
-            f"{without_keys(repr(model)):.60} names no model",
+            f"{quoted(model)} names no model",
             f"Choose {', '.join(PRESETS)}, a directory",
         )
     if model in PRESETS:

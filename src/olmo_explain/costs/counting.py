@@ -17,7 +17,6 @@ Axes: B batch, T positions, H heads, K key-value heads, Dh head_dim.
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
-from operator import index
 from typing import Any, Literal, get_args
 
 from olmo_explain.checkpoint import (
@@ -28,8 +27,9 @@ from olmo_explain.checkpoint import (
     OlmoConfig,
     check_config,
     check_supported,
+    whole_number,
 )
-from olmo_explain.errors import OutOfRange, UsageError
+from olmo_explain.errors import UsageError
 
 Convention = Literal["full", "causal", "windowed"]
 Against = Literal["linear", "attention_projections"]
@@ -278,7 +278,8 @@ def count_costs(config: OlmoConfig, seq: int, batch: int = 1, *, decode: bool = 
     >>> {convention: f"{macs:.2e}" for convention, macs in costs.attention.items()}
     {'full': '1.13e+15', 'causal': '5.63e+14', 'windowed': '1.92e+14'}
     """
-    config, seq, batch = check_config(config), _count("seq", seq), _count("batch", batch)
+    config = check_config(config)
+    seq, batch = whole_number("seq", seq), whole_number("batch", batch)
     check_supported(config)
     return Costs(config, seq, batch, decode)
 
@@ -351,19 +352,6 @@ def crossovers(
 def triangle(n: int) -> int:
     """1 + 2 + … + n: the ones of a causal mask over n positions."""
     return n * (n + 1) // 2
-
-
-def _count(what: str, number: int) -> int:
-    wrong = UsageError(f"{what} is {number!r}", "Give a whole number, at least 1")
-    if isinstance(number, bool):
-        raise wrong
-    try:
-        number = index(number)
-    except TypeError:
-        raise wrong from None
-    if number < 1:
-        raise OutOfRange(f"{what} is {number}", "Give at least 1")
-    return number
 
 
 def _totals(operation: Operation) -> dict[str, Any]:

@@ -5,7 +5,7 @@ tensors stay what they are until two of them have the same shape, as a huge one 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sized
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -54,6 +54,8 @@ def _plain(answer: Any, left: Iterator[int]) -> Any:
         return frozenset(map(each, answer))
     if isinstance(answer, tuple | list | range | type({}.keys()) | type({}.values())):
         return tuple(map(each, answer))
+    if isinstance(answer, Iterable) and not isinstance(answer, Sized):  # it may never end
+        raise NotComparable
     return answer
 
 

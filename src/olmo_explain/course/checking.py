@@ -25,6 +25,7 @@ from olmo_explain.course.answers import NotComparable, is_array, plain, same, sh
 from olmo_explain.course.exercise import Exercise
 from olmo_explain.course.slips import cannot_compare, find_slip
 from olmo_explain.errors import UsageError
+from olmo_explain.words import quoted
 
 State = Literal["right", "wrong", "open"]
 
@@ -61,6 +62,7 @@ class Feedback:
 WORDS = {"right": "Right", "wrong": "Not yet", "open": "Not answered yet"}
 MARKS = {"right": "✓", "wrong": "✗", "open": "○"}
 MARKUP = re.compile(r"`([^`]+)`|\*(\w|\w[^*]*\w)\*")  # `code` and *stress*
+LONGEST_NAME = 100
 HUGE = 1_000_000  # numbers; to go through more of them would keep a reader waiting
 UNANSWERED = "replace `...` by your answer."
 
@@ -98,13 +100,14 @@ def check(exercise: str, answer: Any) -> Feedback:
 
 def find_exercise(exercise: str) -> tuple[str, Exercise]:
     """An exercise and its whole id, "05.1" for "5.1"; UsageError where there is none."""
-    chapter, _, number = str(exercise).strip().partition(".")
+    asked = exercise.strip()[:LONGEST_NAME] if isinstance(exercise, str) else quoted(exercise)
+    chapter, _, number = asked.partition(".")
     name = f"{chapter:0>2}.{number}"
     of_chapter = read_exercises(f"{chapter:0>2}")
     if name in of_chapter:
         return name, of_chapter[name]
     near = list(of_chapter) or get_close_matches(name, all_exercises(), n=3, cutoff=0)
-    raise UsageError(f"There is no exercise {exercise!r}", f"Choose {', '.join(near)}")
+    raise UsageError(f"There is no exercise {quoted(exercise)}", f"Choose {', '.join(near)}")
 
 
 def all_exercises() -> dict[str, Exercise]:

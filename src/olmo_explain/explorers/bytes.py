@@ -1,11 +1,13 @@
 """One number of a checkpoint: the file, the offset, the bytes, the bits, the value."""
 
-import anywidget
+from collections.abc import Sequence
+
 import traitlets
 
-from olmo_explain.checkpoint import Checkpoint, ModelLike, read_config
-from olmo_explain.errors import OutOfRange
-from olmo_explain.explorers.shared import label, script, style
+from olmo_explain.checkpoint import Checkpoint, ModelLike, read_config, whole_number
+from olmo_explain.errors import OutOfRange, UsageError
+from olmo_explain.explorers.shared import Explorer, label, script, style
+from olmo_explain.words import quoted
 
 BYTES_PER_TENSOR = 2**15  # what of each tensor is saved into a page
 LAYER_PARTS = (
@@ -14,7 +16,7 @@ LAYER_PARTS = (
 )  # fmt: skip
 
 
-class ByteExplorer(anywidget.AnyWidget):
+class ByteExplorer(Explorer):
     """A place in a tensor, chosen by `tensor`, `row` and `column`, and what lies there."""
 
     _esm = script("bytes")
@@ -30,7 +32,7 @@ class ByteExplorer(anywidget.AnyWidget):
     )
     data = traitlets.Bytes(help="the bytes as they stand in the file").tag(sync=True)
 
-    def __init__(self, checkpoint: Checkpoint, tensors: list[str], first_row: int = 0, **state):
+    def __init__(self, checkpoint: Checkpoint, tensors: Sequence[str], first_row: int = 0, **state):
         self._checkpoint = checkpoint
         held, data = [], bytearray()
         for name in tensors:
@@ -53,20 +55,26 @@ class ByteExplorer(anywidget.AnyWidget):
 
 def explore_bytes(
     model: ModelLike = "tiny",
-    tensors: list[str] | None = None,
+    tensors: Sequence[str] | None = None,
     *,
     layer: int = 0,
     first_row: int = 0,
 ) -> ByteExplorer:
     """A widget from a number to its bits. In a published page it needs no kernel.
 
-    `tensors`: the embedding and one of each kind from `layer` when not given. Of each it reads and
-    shows the rows from `first_row` on that fit into 32 KiB; from a URL or the hub it reads no more.
+    `tensors`: a name or several; the embedding and one of each kind from `layer` when not given.
+    Of each it reads and shows the rows from `first_row` on that fit into 32 KiB; from a URL or the
+    hub it reads no more.
 
     >>> explore_bytes("tiny").value == Checkpoint("tiny").read("model.embed_tokens.weight")[0, 0]
     np.True_
     """
     checkpoint = Checkpoint(model)
+    first_row = whole_number("first_row", first_row, least=0)
+    if isinstance(tensors, str):
+        tensors = [tensors]
+    if not isinstance(tensors, Sequence | None):
+        raise UsageError(f"tensors is {quoted(tensors)}", "Give a list of names")
     if not tensors:
         layer = read_config(checkpoint.source).check_layer(layer)
         in_layer = [f"model.layers.{layer}.{part}.weight" for part in LAYER_PARTS]

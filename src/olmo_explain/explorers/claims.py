@@ -2,11 +2,10 @@
 
 import re
 
-import anywidget
 import traitlets
 
 from olmo_explain.checkpoint import ModelLike
-from olmo_explain.explorers.shared import label, script, style
+from olmo_explain.explorers.shared import Explorer, check_text, label, public, script, style
 from olmo_explain.report import VERDICTS, CheckedClaim, Report, remeasure
 from olmo_explain.words import text
 
@@ -15,7 +14,7 @@ SEARCHED = ("id", "statement", "claimed", "measured", "verdict", "how", "why")
 FIELDS = (*SEARCHED, "section", "chapter")
 
 
-class ClaimExplorer(anywidget.AnyWidget):
+class ClaimExplorer(Explorer):
     """A table of claims. `verdict`, `section` and `search` are the reader's choice; "all" is any.
 
     A claim is found when each word of `search` occurs in what is written about it.
@@ -35,9 +34,15 @@ class ClaimExplorer(anywidget.AnyWidget):
 
     def __init__(self, report: Report, **state):
         self._claims = list(report.claims)
+        fields = [_fields(claim) for claim in self._claims]
+        if (name := public(report.model)) != report.model:  # where a directory lies is private
+            fields = [
+                {key: value.replace(report.model, name) for key, value in of.items()}
+                for of in fields
+            ]
         super().__init__(
             name=label(report.model),
-            claims=[_fields(claim) for claim in self._claims],
+            claims=fields,
             sections=list(dict.fromkeys(claim.section for claim in self._claims)),
             **state,
         )
@@ -72,6 +77,7 @@ def explore_claims(
     >>> [claim.id for claim in explorer.shown]
     ['calls.Olmo3RotaryEmbedding', 'calls.total']
     """
+    check_text("verdict", verdict)
     if not isinstance(report, Report):
         report = remeasure(report)
     return ClaimExplorer(report, verdict=verdict, search=search)

@@ -1,6 +1,5 @@
 """What a forward pass costs, by operation: any length, batch and convention, 7B, 32B or tiny."""
 
-import anywidget
 import traitlets
 
 from olmo_explain.checkpoint import (
@@ -10,9 +9,10 @@ from olmo_explain.checkpoint import (
     OlmoConfig,
     read_config,
     resolve,
+    whole_number,
 )
 from olmo_explain.costs import CONVENTIONS, ENDLESS, Costs, count_costs
-from olmo_explain.explorers.shared import script, style
+from olmo_explain.explorers.shared import Explorer, check_text, public, script, style
 
 MOST = 1024
 SIZES = (
@@ -22,7 +22,7 @@ SIZES = (
 PHASES, UNITS = ("prefill", "decode"), ("MACs", "FLOPs")
 
 
-class CostExplorer(anywidget.AnyWidget):
+class CostExplorer(Explorer):
     """Bars by operation, and where attention overtakes, for the chosen `seq`, `batch` and `model`.
 
     `convention`: which pairs of query and key are counted. `phase`: all positions at once, or one
@@ -73,8 +73,11 @@ def explore_costs(
     """
     source = resolve(model)
     configs = {name: read_config(name) for name in PRESETS}
-    configs[source.name] = read_config(source)
-    return CostExplorer(configs, model=source.name, seq=seq, batch=batch, convention=convention)
+    name = public(source.name)
+    configs[name] = read_config(source)
+    seq, batch = whole_number("seq", seq), whole_number("batch", batch)
+    check_text("convention", convention)
+    return CostExplorer(configs, model=name, seq=seq, batch=batch, convention=convention)
 
 
 def _sizes(config: OlmoConfig) -> dict:

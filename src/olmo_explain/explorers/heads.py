@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import anywidget
 import numpy as np
 import traitlets
 
@@ -16,7 +15,7 @@ from olmo_explain.checkpoint import (
     read_config,
     resolve,
 )
-from olmo_explain.explorers.shared import label, load_for, script, style
+from olmo_explain.explorers.shared import Explorer, label, load_for, script, style
 
 DEFAULT_PROMPT = (
     "ROMEO: My love is as deep as the sea, and the sea is wide.\n"
@@ -25,7 +24,7 @@ DEFAULT_PROMPT = (
 PATTERN_SCALE = 65_535  # attention weights travel as uint16: steps of 0.000015
 
 
-class HeadExplorer(anywidget.AnyWidget):
+class HeadExplorer(Explorer):
     """A grid of layers × heads, and the attention pattern of the head that was chosen.
 
     `layer`, `head`, `projection` and `query` are the reader's choice, in both directions: set them

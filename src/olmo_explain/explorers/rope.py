@@ -1,16 +1,17 @@
 """How one pair of a head turns with the position: default and YaRN, right and wrong."""
 
-import anywidget
+import math
+
 import traitlets
 
-from olmo_explain.checkpoint import ModelLike, Rope, read_config, resolve
+from olmo_explain.checkpoint import ModelLike, Rope, read_config, resolve, whole_number
 from olmo_explain.errors import UsageError
-from olmo_explain.explorers.shared import script, style
+from olmo_explain.explorers.shared import Explorer, public, script, style
 
 REGIMES = ("per-layer", "yarn-everywhere", "yarn-lost")
 
 
-class RopeExplorer(anywidget.AnyWidget):
+class RopeExplorer(Explorer):
     """A pair, a position and a layer type, under what an installation applies (`regime`)."""
 
     _esm = script("rope")
@@ -49,6 +50,10 @@ def explore_rope(
     ('sliding_attention', 1.2079441541679836)
     """
     source = resolve(model)
+    pair, position = (
+        whole_number(what, given, least=-math.inf)
+        for what, given in (("pair", pair), ("position", position))
+    )
     config = read_config(source)
     yarn = config.rope["full_attention"]
     if yarn.rope_type != "yarn":
@@ -56,7 +61,7 @@ def explore_rope(
     return RopeExplorer(
         pair=max(0, min(pair, config.head_dim // 2 - 1)),
         position=max(0, min(position, config.max_position_embeddings - 1)),
-        name=f"{source.name}, config only",
+        name=f"{public(source.name)}, config only",
         head_dim=config.head_dim,
         max_position=config.max_position_embeddings - 1,
         yarn=yarn.to_dict(),

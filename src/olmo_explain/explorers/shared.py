@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from olmo_explain.checkpoint import Checkpoint, Source
+import anywidget
+import traitlets
+
+from olmo_explain.checkpoint import PRESETS, Checkpoint, Source
 from olmo_explain.errors import UsageError
+from olmo_explain.words import quoted
 
 if TYPE_CHECKING:  # explorers that read only config.json or weights do not wait for torch
     from jaxtyping import Int
     from torch import Tensor
     from transformers import PreTrainedModel
+
+
+TRAIT = re.compile(r"The (?:value of the )?'(\w+)' trait of an? \w+ instance")
+
+
+class Explorer(anywidget.AnyWidget):
+    """What all explorers are. UsageError where one is made with a state that it does not take."""
+
+    def __init__(self, **state):
+        try:
+            super().__init__(**state)
+        except traitlets.TraitError as error:
+            raise UsageError(TRAIT.sub(r"\1", str(error)), "Give another value") from None
+
+
+def check_text(what: str, given: Any) -> None:
+    """UsageError for anything but a text, which may not even compare with one."""
+    if not isinstance(given, str):
+        raise UsageError(f"{what} is {quoted(given)}", "Give a text")
 
 
 def script(name: str) -> str:
@@ -29,12 +54,22 @@ def _text(filename: str) -> str:
     return (files("olmo_explain.explorers") / filename).read_text(encoding="utf-8")
 
 
-def label(name: str) -> str:
-    """The name of a source as an explorer shows it, and of `tiny` also what it is.
+def public(name: str) -> str:
+    """The name of a source as everybody may read it: of a directory, not where it lies.
 
-    Saved into a page for everyone to read: give `source.name`, in which a URL has no password.
+    Saved into a page: give `source.name`, in which a URL has no password.
     """
-    return "tiny (trained, bundled)" if name == "tiny" else name
+    directory = Path(name).expanduser()
+    is_path = directory.is_dir() or directory.is_absolute()
+    if name in PRESETS or "://" in name or not is_path:
+        return name
+    last = directory.absolute().name or directory.resolve().name
+    return f"./{last}" if last in PRESETS else last or "a directory"
+
+
+def label(name: str) -> str:
+    """The public name of a source, and of `tiny` also what it is."""
+    return "tiny (trained, bundled)" if name == "tiny" else public(name)
 
 
 def load_for(

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-import anywidget
 import torch
 import traitlets
 
 from olmo_explain.by_hand import STEPS, Activations, run_by_hand
 from olmo_explain.checkpoint import ModelLike, read_config, resolve
 from olmo_explain.errors import UsageError
-from olmo_explain.explorers.shared import label, load_for, script, style
+from olmo_explain.explorers.shared import Explorer, label, load_for, script, style
 from olmo_explain.proof import verify
+from olmo_explain.words import quoted
 
 DEFAULT_PROMPT = "To be, or not"
 
@@ -46,7 +46,7 @@ ABOUT = {
 assert list(ABOUT) == list(STEPS)
 
 
-class StepExplorer(anywidget.AnyWidget):
+class StepExplorer(Explorer):
     """A layer and one of its values: `layer`, `at`; in it `head`, `token`, `number`."""
 
     _esm = script("steps")
@@ -107,11 +107,11 @@ def explore_steps(
     >>> explorer.equal[explorer.layer][explorer.at]
     True
     """
-    if step not in STEPS:
-        raise UsageError(f"There is no value {step!r}", f"Choose one of {', '.join(STEPS)}")
+    if not isinstance(step, str) or step not in STEPS:
+        raise UsageError(f"There is no value {quoted(step)}", f"Choose one of {', '.join(STEPS)}")
     source = resolve(model)
     config = read_config(source)
-    config.check_layer(layer)
+    layer = config.check_layer(layer)
     loaded, ids, tokens = load_for(source, "bfloat16", prompt)
     values = run_by_hand(loaded, ids)
     checked = {(result.layer, result.name): result for result in verify(loaded, ids).steps}

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from olmo_explain.checkpoint import OlmoConfig, read_config
 from olmo_explain.errors import UsageError
 from olmo_explain.figures.picture import Picture
-from olmo_explain.words import shape
+from olmo_explain.words import quoted, shape
 
 WIDTH, RAIL, LEFT, RIGHT = 360, 22, 58, 346  # the rail is the residual stream
 ONE_LINE, TWO_LINES, GAP = 24, 36, 12
@@ -47,8 +47,10 @@ def where_we_are(*lit: str, model: str = "olmo3-7b") -> Picture:
     >>> where_we_are("q_proj", "q_norm").alt[-23:]
     'Lit: q_proj and q_norm.'
     """
-    if unknown := [part for part in lit if part not in PARTS]:
-        raise UsageError(f"The figure has no part {unknown[0]!r}", f"Choose {', '.join(PARTS)}")
+    if unknown := [part for part in lit if not isinstance(part, str) or part not in PARTS]:
+        raise UsageError(
+            f"The figure has no part {quoted(unknown[0])}", f"Choose {', '.join(PARTS)}"
+        )
     config = read_config(model)
     drawing = _Drawing(config, lit)
     body = "".join(drawing.parts())

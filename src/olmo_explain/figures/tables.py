@@ -3,10 +3,13 @@
 import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from olmo_explain.errors import UsageError
-from olmo_explain.words import text
+from olmo_explain.words import quoted, text
+
+MOST = 100_000  # rows, or columns; what is given may have no end
 
 
 @dataclass(frozen=True)
@@ -59,20 +62,28 @@ def table(rows: Iterable[Sequence[Any]], columns: Sequence[str], caption: str) -
 
     UsageError where a row has not one value for each column.
     """
-    names = [str(name) for name in columns]
     try:
-        values = [tuple(row) for row in rows]
+        names = list(map(_name, islice(columns, MOST)))
+        values = []
+        for number, row in enumerate(islice(rows, MOST + 1)):
+            values.append(tuple(islice(row, MOST)))
+            if len(values[-1]) != len(names) or not names:
+                raise UsageError(
+                    f"Row {number} has {len(values[-1])} values, for {len(names)} columns",
+                    "Give one for each column",
+                )
     except TypeError as error:
         raise UsageError(
-            f"These are no rows of a table ({error})", "Give a list of tuples"
+            f"These are no rows and columns of a table ({error})",
+            "Give a list of tuples",
         ) from None
-    for number, row in enumerate(values):
-        if len(row) != len(names) or not names:
-            raise UsageError(
-                f"Row {number} has {len(row)} values, for {len(names)} columns",
-                "Give one for each column",
-            )
-    return Table(names, values, str(caption))
+    if len(values) > MOST:
+        raise UsageError(f"A table of more than {MOST:,} rows is nothing to look at", "Give fewer")
+    return Table(names, values, _name(caption))
+
+
+def _name(given: Any) -> str:
+    return given if isinstance(given, str) else quoted(given)
 
 
 def _row(row: Sequence[Any], aligned: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from olmo_explain.by_hand import (
     Positions,
     Weights,
     check_has_weights,
+    check_weights,
     differ,
     embed,
     layer_by_hand,
@@ -28,8 +29,7 @@ from olmo_explain.by_hand import (
     positions_by_hand,
     rms_norm,
 )
-from olmo_explain.checkpoint import Checkpoint, OlmoConfig, check_supported, config_of
-from olmo_explain.errors import UsageError
+from olmo_explain.checkpoint import Checkpoint, OlmoConfig, check_config, check_supported
 from olmo_explain.ids import as_ids, as_mask, check_room
 from olmo_explain.proof.diagnosis import diagnose
 from olmo_explain.running import (
@@ -37,7 +37,8 @@ from olmo_explain.running import (
     RopeMeasurement,
     attention_of,
     capture,
-    check_hookable,
+    check_olmo,
+    check_one_dtype,
     measure_rope,
 )
 from olmo_explain.undo import no_grad
@@ -149,18 +150,15 @@ def verify(
     cause of a difference is for their caller to find.
     Raises UsageError for a model on the meta device, which computes nothing.
     """
-    check_hookable(model)
+    config = check_olmo(model, None if config is None else check_config(config))
     check_has_weights(model.parameters())
-    config = config or config_of(model)
+    check_one_dtype(model)
     check_supported(config)
-    if not hasattr(model, "lm_head"):
-        raise UsageError(
-            f"{type(model).__name__} is a part of a language model", "Give the whole, with lm_head"
-        )
+    weights = model.state_dict() if weights is None else weights
+    check_weights(weights, config)
     ids = as_ids(ids, config.vocab_size, model.device)
     check_room(ids, config.num_attention_heads, model.dtype.itemsize, times=2)
     attention_mask = as_mask(attention_mask, ids)
-    weights = model.state_dict() if weights is None else weights
     rope, attention = measure_rope(model, config), attention_of(model)
     with progress("Checking the layers", config.num_hidden_layers) as advance:
         comparison = _Comparison(model, weights, config, ids, attention_mask, parts, advance)

@@ -8,7 +8,7 @@ from .circuits import (
     repeated_sequences,
     repetition_losses,
 )
-from .hooks import Hooks, check_hookable, hooked
+from .hooks import Hooks, check_hookable, check_olmo, check_one_dtype, hooked
 from .loading import load, on_meta
 from .operators import Operator
 from .order import Step, sequence
@@ -42,6 +42,8 @@ __all__ = [
     "best_head",
     "capture",
     "check_hookable",
+    "check_olmo",
+    "check_one_dtype",
     "circuits",
     "head_contributions",
     "hooked",

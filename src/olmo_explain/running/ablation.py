@@ -14,9 +14,10 @@ from transformers import PreTrainedModel
 
 from olmo_explain.by_hand import Activations, check_has_weights
 from olmo_explain.checkpoint import config_of
+from olmo_explain.errors import UsageError
 from olmo_explain.ids import as_ids, as_mask, check_room
 from olmo_explain.running.capturing import capture
-from olmo_explain.running.hooks import Hooks, check_hookable
+from olmo_explain.running.hooks import AN_OLMO, Hooks, check_olmo, check_one_dtype
 from olmo_explain.undo import no_grad
 
 
@@ -59,9 +60,13 @@ def head_contributions(
     >>> head_contributions(model, torch.tensor([[5, 6]]), layer=7).shape
     torch.Size([1, 2, 4, 128])
     """
-    check_hookable(model)
-    config_of(model).check_layer(layer)
+    layer = check_olmo(model).check_layer(layer)
     check_has_weights(model.parameters())
+    check_one_dtype(model)
+    block = model.model.layers[layer]
+    for name in ("self_attn.o_proj", "post_attention_layernorm"):
+        if not hasattr(block.get_submodule(name), "weight"):
+            raise UsageError(f"model.layers.{layer}.{name} is wrapped, and has no weight", AN_OLMO)
     ids = as_ids(ids, model.config.vocab_size, model.device)
     check_room(ids, model.config.num_attention_heads, model.dtype.itemsize)
     attention_mask = as_mask(attention_mask, ids)
@@ -73,7 +78,6 @@ def head_contributions(
 
     with no_grad(), capture(model, keep):
         model(ids, attention_mask=attention_mask, use_cache=False)
-    block = model.model.layers[layer]
     return contributions(
         values[layer, "z"],
         values[layer, "o_proj"],
@@ -100,8 +104,8 @@ def contributions(
 
 
 def _o_proj(model: PreTrainedModel, layer: int) -> nn.Linear:
-    check_hookable(model)
-    return model.model.layers[config_of(model).check_layer(layer)].self_attn.o_proj
+    layer = check_olmo(model).check_layer(layer)
+    return model.model.layers[layer].self_attn.o_proj
 
 
 def _zeroing(model: PreTrainedModel, head: int) -> Callable[[Tensor], Tensor]:

@@ -27,7 +27,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from olmo_explain.by_hand import Activations
-from olmo_explain.running.hooks import Hooks, check_hookable
+from olmo_explain.running.hooks import Hooks, check_olmo, check_receive
 from olmo_explain.undo import Undo
 
 Receive = Callable[[int | None, str, Tensor], None]
@@ -56,7 +56,8 @@ def capture(
     >>> values[3, "pattern"].shape
     torch.Size([1, 4, 2, 2])
     """
-    check_hookable(model)
+    check_olmo(model)
+    check_receive(receive)
 
     def begin(hooks: Hooks) -> Activations:
         values = Activations()

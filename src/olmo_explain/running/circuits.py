@@ -14,17 +14,23 @@ Works on every causal language model of transformers that was loaded with eager 
 sliding layer whose window is no longer than `period - 1` cannot reach that token: it scores 0.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from olmo_explain.by_hand import check_has_weights
+from olmo_explain.checkpoint import whole_number
 from olmo_explain.errors import OutOfRange, UsageError
+from olmo_explain.ids import as_ids, check_count, check_room
 from olmo_explain.running.capturing import attention_of
 from olmo_explain.undo import no_grad
+from olmo_explain.words import quoted
+
+A_LANGUAGE_MODEL = "Give a causal language model of transformers, as load(…) gives"
 
 
 class ScoredHead(NamedTuple):
@@ -46,7 +52,9 @@ def repeated_sequences(
     vocab_size: int, period: int, count: int = 32, seed: int = 0
 ) -> Int[Tensor, "count 2*period"]:
     """`count` sequences of `period` random tokens, each said twice. The same ones for a seed."""
-    generator = torch.Generator().manual_seed(seed)
+    vocab_size, period = whole_number("vocab_size", vocab_size), whole_number("period", period)
+    check_count(2 * period * whole_number("count", count))
+    generator = torch.Generator().manual_seed(whole_number("seed", seed, least=-(2**63)))
     return torch.randint(vocab_size, (count, period), generator=generator).repeat(1, 2)
 
 
@@ -58,6 +66,7 @@ def attention_patterns(
     Raises UsageError when the model was not loaded with eager attention, as the faster
     implementations never form the pattern.
     """
+    ids = _check_ids(model, ids)
     if (attention := attention_of(model)) != "eager":
         raise UsageError(
             f"{attention} attention returns no pattern",
@@ -83,6 +92,7 @@ def induction_scores(
     queries from position `period` on count, the first that have a previous occurrence. Raises
     OutOfRange when there are none.
     """
+    ids = _check_ids(model, ids)
     _check_period(period, ids.shape[1])
     return _mean_attention(model, ids, first_query=period, distance=period - 1)
 
@@ -92,23 +102,50 @@ def repetition_losses(model: PreTrainedModel, ids: Int[Tensor, "batch pos"], per
 
     The very first token is not predicted and not counted. Raises OutOfRange as `induction_scores`.
     """
+    ids = _check_ids(model, ids, kept=False)
     _check_period(period, ids.shape[1])
     with no_grad():
-        logits = model(ids, use_cache=False).logits[:, :-1].float()
+        output = model(ids, use_cache=False)
+        if getattr(output, "logits", None) is None:
+            raise UsageError(f"{type(model).__name__} gives no logits", A_LANGUAGE_MODEL)
+        logits = output.logits[:, :-1].float()
     losses = F.cross_entropy(logits.mT, ids[:, 1:], reduction="none")  # (batch, pos - 1)
     return Losses(losses[:, : period - 1].mean().item(), losses[:, period - 1 :].mean().item())
 
 
 def best_head(scores: Float[Tensor, "layers heads"]) -> ScoredHead:
     """The head with the highest score."""
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or not scores.numel():
+        raise UsageError(
+            f"{quoted(scores)} holds no score for each layer and head", "Give what …_scores gave"
+        )
     layer, head = divmod(int(scores.argmax()), scores.shape[1])
     return ScoredHead(layer, head, scores[layer, head].item())
 
 
+def _check_ids(model: Any, ids: Any, *, kept: bool = True) -> Int[Tensor, "batch pos"]:
+    """The ids as a tensor, where a language model can run on them; else an ExplainError.
+
+    `kept`: whether the patterns of all layers are.
+    """
+    config: Any = getattr(model, "config", None)
+    if hasattr(config, "get_text_config"):  # of a model that reads more than text
+        config = config.get_text_config()
+    if not isinstance(model, nn.Module) or getattr(config, "vocab_size", None) is None:
+        what = quoted(model) if isinstance(model, str) else type(model).__name__
+        raise UsageError(f"{what} is no loaded language model", A_LANGUAGE_MODEL)
+    check_has_weights(model.parameters())
+    some = next(model.parameters(), torch.empty(0))
+    ids = as_ids(ids, config.vocab_size, some.device)
+    heads, layers = config.num_attention_heads, config.num_hidden_layers if kept else 1
+    check_room(ids, heads, some.itemsize, times=layers)
+    return ids
+
+
 def _check_period(period: int, length: int) -> None:
-    if not 1 < period < length:
+    if not 1 < whole_number("period", period, least=0) < length:
         raise OutOfRange(
-            f"Nothing repeats after {period} tokens in sequences of {length}",
+            f"Nothing repeats after {quoted(period)} tokens in sequences of {length}",
             f"Choose a period from 2 to {length - 1}",
         )
 
@@ -117,6 +154,7 @@ def _mean_attention(
     model: PreTrainedModel, ids: Int[Tensor, "batch pos"], first_query: int, distance: int
 ) -> Float[Tensor, "layers heads"]:
     """Mean attention, over queries from `first_query` on, to the key `distance` positions back."""
+    ids = _check_ids(model, ids)
     patterns = attention_patterns(model, ids)
     queries = torch.arange(first_query, ids.shape[1])
     return patterns[..., queries, queries - distance].mean(dim=(1, 3))  # (layers, heads)

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from torch.nn.modules import module as every_module
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from olmo_explain.checkpoint import BYTES_PER_PARAMETER, OlmoConfig, config_of
 from olmo_explain.errors import UsageError
 from olmo_explain.undo import Undo
+from olmo_explain.words import quoted
 
 Given = TypeVar("Given")
 
@@ -108,7 +110,7 @@ def hooked() -> Hooks[Hooks]:
 def check_hookable(model: Any) -> None:
     """UsageError for what is no module, and for a compiled one: its code calls no new hooks."""
     if not isinstance(model, nn.Module):
-        what = repr(model) if isinstance(model, str) else type(model).__name__
+        what = quoted(model) if isinstance(model, str) else type(model).__name__
         raise UsageError(
             f"{what} is no loaded model", "Load it first: model, tokenizer = oe.load(…)"
         )
@@ -116,4 +118,54 @@ def check_hookable(model: Any) -> None:
         raise UsageError(
             "This model is compiled, and compiled code does not call hooks",
             "Give the model as it was before torch.compile",
+        )
+
+
+AN_OLMO = "Give an OLMo 2 or 3 for causal language modelling, as load(…) gives"
+OUTSIDE = ("model.embed_tokens", "model.norm", "lm_head")
+IN_A_LAYER = (
+    *(f"self_attn.{part}" for part in ("q_proj", "k_proj", "v_proj", "q_norm", "k_norm", "o_proj")),
+    *(f"mlp.{part}" for part in ("gate_proj", "up_proj", "act_fn", "down_proj")),
+    "post_attention_layernorm", "post_feedforward_layernorm",
+)  # fmt: skip
+
+
+def check_olmo(model: Any, config: OlmoConfig | None = None) -> OlmoConfig:
+    """The config of a loaded OLMo, or the one given; UsageError where the two do not fit.
+
+    Every module that hooks are put on has to be there, in as many layers as the config says.
+    """
+    check_hookable(model)
+    own = config_of(model)
+    config = own if config is None else config
+    layers = getattr(getattr(model, "model", None), "layers", None)
+    layers = layers if isinstance(layers, nn.ModuleList) else ()
+    inside = [f"model.layers.{at}.{part}" for at in range(len(layers)) for part in IN_A_LAYER]
+    modules = dict(model.named_modules(remove_duplicate=False))
+    dtypes = {str(it.dtype).removeprefix("torch.") for it in model.parameters()}
+    what = type(model).__name__
+    if missing := [path for path in (*OUTSIDE, *inside) if path not in modules]:
+        wrong = f"{what} has no {missing[0]}"
+    elif len(layers) != config.num_hidden_layers:
+        wrong = f"{what} has {len(layers)} layers, and its config {config.num_hidden_layers}"
+    elif not dtypes & BYTES_PER_PARAMETER.keys():
+        wrong = f"{what} has weights of {', '.join(sorted(dtypes))}"
+    else:
+        return config
+    raise UsageError(wrong, AN_OLMO)
+
+
+def check_one_dtype(model: nn.Module) -> None:
+    """UsageError for a model whose weights are of several dtypes: it may not even run."""
+    if len(dtypes := {str(it.dtype).removeprefix("torch.") for it in model.parameters()}) > 1:
+        raise UsageError(
+            f"This model mixes weights of {' and '.join(sorted(dtypes))}", "Load it in one dtype"
+        )
+
+
+def check_receive(receive: Any) -> None:
+    """UsageError for what cannot be called with each value."""
+    if receive is not None and not callable(receive):
+        raise UsageError(
+            f"receive is {quoted(receive)}", "Give a function of (layer, name, value), or nothing"
         )

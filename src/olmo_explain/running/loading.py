@@ -28,9 +28,9 @@ from transformers import (
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils import logging
 
+from olmo_explain.by_hand import as_dtype
 from olmo_explain.checkpoint import (
     AS_PUBLISHED,
-    BYTES_PER_PARAMETER,
     FIELDS,
     Checkpoint,
     FileMissing,
@@ -48,8 +48,7 @@ from olmo_explain.errors import CheckpointError, ConfigError, UsageError
 from olmo_explain.running.prompting import check_text
 from olmo_explain.running.rope_guard import measure_rope
 from olmo_explain.waiting import is_seen, progress
-
-DTYPES = {name: getattr(torch, name) for name in BYTES_PER_PARAMETER}
+from olmo_explain.words import quoted
 
 NEED_NOTHING = ("eager", "sdpa")  # beside PyTorch
 
@@ -66,17 +65,25 @@ def load(
     `dtype`: the checkpoint's own when not given. `attention`: transformers' name of the attention
     function; "eager" is the one that returns attention patterns. `distributed`: transformers'
     DistributedConfig, where several processes share the model. Warns, in one line, when the
-    model applies another RoPE than its config.json asks for.
+    model applies another RoPE than its config.json asks for. The weights of a local checkpoint
+    lie in the mapped file, as a Checkpoint's do: it has to stay as it is while the model is used.
 
     >>> model, tokenizer = load("tiny")
     >>> model.lm_head.weight.shape
     torch.Size([2048, 128])
     """
     source = resolve(model)
-    if attention not in (known := ("eager", *ALL_ATTENTION_FUNCTIONS.valid_keys())):
-        raise UsageError(f"Unknown attention {attention!r}", f"Choose {', '.join(known[:3])}, …")
+    known = ("eager", *ALL_ATTENTION_FUNCTIONS.valid_keys())
+    if not isinstance(attention, str) or attention not in known:
+        raise UsageError(
+            f"Unknown attention {quoted(attention)}", f"Choose {', '.join(known[:3])}, …"
+        )
+    if distributed is not None and not hasattr(distributed, "tp_plan"):
+        raise UsageError(
+            f"distributed is {quoted(distributed)}", "Give transformers' DistributedConfig, or None"
+        )
     config = read_config(source)
-    dtype = _dtype(config.dtype if dtype is None else dtype)
+    dtype = as_dtype(config.dtype if dtype is None else dtype)
     pretrained = _pretrained(source)
     if pretrained is None:
         if distributed is not None:
@@ -219,13 +226,6 @@ def _tokenizer(source: Source, where: str, options: dict[str, Any]) -> Any | Non
             f"{source.name}: tokenizer.json cannot be read ({_first_line(error)})",
             "Download it again",
         ) from error
-
-
-def _dtype(dtype: torch.dtype | str) -> torch.dtype:
-    name = str(dtype).removeprefix("torch.")
-    if not isinstance(dtype, torch.dtype | str) or name not in DTYPES:
-        raise UsageError(f"Unknown dtype {dtype!r}", f"Choose {', '.join(DTYPES)}")
-    return DTYPES[name]
 
 
 def _first_line(error: Exception) -> str:

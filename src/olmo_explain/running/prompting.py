@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from olmo_explain.checkpoint import whole_number
 from olmo_explain.errors import OutOfRange, UsageError
 
 if TYPE_CHECKING:  # a command that only describes its options does not wait for torch
@@ -24,6 +25,8 @@ class Prompt:
 
 GREETING = Prompt("Hello world", 2)
 """The report's."""
+
+LONGEST_TEXT = 10**6  # letters; a tokenizer would take its time over more
 
 SONNET = Prompt(
     "Shall I compare thee to a summer's day? Thou art more lovely and more temperate: rough winds "
@@ -64,9 +67,15 @@ def prompt_ids(
                 "Give token ids in its place, as 5,6,7",
             )
         check_text("The prompt", prompt)
+        if len(prompt) > LONGEST_TEXT:
+            raise OutOfRange(
+                f"A prompt of {len(prompt):,} letters is longer than any model takes",
+                f"Give up to {LONGEST_TEXT:,}, and fewer than {longest:,} tokens",
+            )
         prompt = tokenizer(prompt)["input_ids"]
     if prompt is None:
-        positions = min(default.length, longest) if length is None else length
+        most = min(default.length, longest)
+        positions = most if length is None else whole_number("length", length)
         _check_length(positions, longest)
         prompt = torch.arange(positions) % model.config.vocab_size
     ids = as_ids(prompt, model.config.vocab_size, model.device)

@@ -20,8 +20,16 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from olmo_explain.by_hand import frequencies
-from olmo_explain.checkpoint import LayerType, OlmoConfig, Rope, config_of, preset
-from olmo_explain.running.hooks import check_hookable, hooked
+from olmo_explain.checkpoint import (
+    LayerType,
+    OlmoConfig,
+    Rope,
+    check_config,
+    config_of,
+    preset,
+)
+from olmo_explain.errors import UsageError
+from olmo_explain.running.hooks import check_olmo, hooked
 from olmo_explain.undo import no_grad
 
 Regime = Literal["per-layer", "yarn-everywhere", "yarn-lost", "theta-lost"]
@@ -96,8 +104,13 @@ def measure_rope(model: PreTrainedModel, config: OlmoConfig | None = None) -> Ro
     meta device has no numbers, so a small one with the same RoPE is built and measured instead.
     `config`: what ought to be applied; when not given, what `config_of(model)` says.
     """
-    check_hookable(model)
-    config = config or config_of(model)
+    own = check_olmo(model)
+    config = own if config is None else check_config(config)
+    if unknown := set(own.layer_types) - config.rope.keys():
+        raise UsageError(
+            f"This config says no RoPE for {min(unknown)}",
+            "Give the model's own",
+        )
     if any(parameter.is_meta for parameter in model.parameters()):
         model = _miniature(model.config.to_dict())
     applied = {

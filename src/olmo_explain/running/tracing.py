@@ -149,7 +149,9 @@ def _readable(model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tu
     ids = as_ids(given, vocab_size, device)
     if heads := getattr(model.config, "num_attention_heads", None):
         check_room(ids, heads, next(model.parameters()).itemsize)
-    if isinstance(mask := kwargs.get("attention_mask"), list | tuple):
+    # A tensor may have other axes, and several masks come as a dict: those are the model's.
+    mask = kwargs.get("attention_mask")
+    if not isinstance(mask, dict | None) and getattr(mask, "ndim", 0) < 2:
         kwargs = kwargs | {"attention_mask": as_mask(mask, ids)}
     return ((ids, *args[1:]), kwargs) if args else (args, kwargs | {"input_ids": ids})
 
