@@ -65,8 +65,8 @@ def load(
     `dtype`: the checkpoint's own when not given. `attention`: transformers' name of the attention
     function; "eager" is the one that returns attention patterns. `distributed`: transformers'
     DistributedConfig, where several processes share the model. Warns, in one line, when the
-    model applies another RoPE than its config.json asks for. The weights of a local checkpoint
-    lie in the mapped file, as a Checkpoint's do: it has to stay as it is while the model is used.
+    model applies another RoPE than its config.json asks for. The weights lie in the
+    mapped file, as a Checkpoint's do: it has to stay as it is while the model is used.
 
     >>> model, tokenizer = load("tiny")
     >>> model.lm_head.weight.shape
