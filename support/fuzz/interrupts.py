@@ -1,6 +1,7 @@
 """Interrupts at any moment, by bytecode or by the clock; and all that they may leave behind."""
 
 import ctypes
+import gc
 import random
 import sys
 import time
@@ -123,6 +124,7 @@ def interrupted_at(bytecode: int, action: Callable[[], Any]) -> bool:
 
     before = sys.gettrace()
     try:
+        gc.disable()  # what it calls swallows an exception
         sys.settrace(watch)
         action()
         return False
@@ -130,6 +132,7 @@ def interrupted_at(bytecode: int, action: Callable[[], Any]) -> bool:
         return True
     finally:
         sys.settrace(before)
+        gc.enable()
 
 
 def bytecodes(action: Callable[[], Any]) -> int:
