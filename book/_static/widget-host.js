@@ -41,8 +41,11 @@
     set(name, value) {
       if (Object.is(this.#state[name], value)) return;
       this.#state[name] = value;
-      for (const event of [`change:${name}`, "change"])
-        for (const listener of [...(this.#listeners.get(event) ?? [])]) listener(this, value);
+      for (const event of [`change:${name}`, "change"]) this.#emit(event, this, value);
+    }
+
+    #emit(event, ...said) {
+      for (const listener of [...(this.#listeners.get(event) ?? [])]) listener(...said);
     }
 
     on(event, listener) {
@@ -56,7 +59,18 @@
     }
 
     save_changes() {}
-    send() {}
+
+    /** What Python answers in JupyterLab: here the page has a model of its own, if it is that one. */
+    send({ ask }) {
+      const answer = (message) => this.#emit("msg:custom", message, []);
+      if (ask !== "open") return;
+      const opening = this.#state.in_page && window.olmo
+        ? window.olmo.open((arrived, parts) => answer({ answer: "progress", arrived, parts }))
+        : Promise.reject(new Error("This page cannot run the model: open the notebook in JupyterLab."));
+      opening.then(
+        (model) => answer({ answer: "open", model }),
+        (error) => answer({ answer: "failed", why: error.message }));
+    }
   }
 
   /** Imports a widget's module and initializes its model: once, however many views it has. */

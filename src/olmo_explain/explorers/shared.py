@@ -27,11 +27,19 @@ TRAIT = re.compile(r"The (?:value of the )?'(\w+)' trait of an? \w+ instance")
 class Explorer(anywidget.AnyWidget):
     """What all explorers are. UsageError where one is made with a state that it does not take."""
 
+    in_page = traitlets.Bool(False, help="whether a page of the book has this model").tag(sync=True)
+
     def __init__(self, **state):
         try:
             super().__init__(**state)
         except traitlets.TraitError as error:
             raise UsageError(TRAIT.sub(r"\1", str(error)), "Give another value") from None
+        self.on_msg(self._answer)
+
+    def _answer(self, widget: anywidget.AnyWidget, message: dict, buffers: list) -> None:
+        """Who computes what a reader asks for: Python, which observes the traits."""
+        if message.get("ask") == "open":
+            self.send({"answer": "python"})
 
 
 def check_text(what: str, given: Any) -> None:
@@ -40,9 +48,9 @@ def check_text(what: str, given: Any) -> None:
         raise UsageError(f"{what} is {quoted(given)}", "Give a text")
 
 
-def script(name: str) -> str:
-    """The ES module of one explorer, to save into a page: what all share, then its own."""
-    return _text("common.js") + "\n" + _text(f"{name}.js")
+def script(*names: str) -> str:
+    """The ES module of one explorer, to save into a page: what all share, then its own parts."""
+    return "\n".join(_text(f"{name}.js") for name in ("common", *names))
 
 
 def style(name: str) -> str:

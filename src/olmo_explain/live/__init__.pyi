@@ -1,3 +1,3 @@
-from .scripts import engine, page_scripts
+from .scripts import bundled, engine, page_scripts
 
-__all__ = ["engine", "page_scripts"]
+__all__ = ["bundled", "engine", "page_scripts"]

@@ -6,7 +6,8 @@
  * of a safetensors file. `samples`: [{ ids, logits }], what PyTorch gives at each one's last position.
  */
 function openModel({ name, config, tokenizer, weights, samples = [] }) {
-  const session = new Session(config, readSafetensors(weights));
+  const read = readSafetensors(weights);
+  const session = new Session(config, read);
   const words = tokenizer && new Tokenizer(tokenizer);
 
   function idsOf(text) {
@@ -51,7 +52,8 @@ function openModel({ name, config, tokenizer, weights, samples = [] }) {
     return { ok: most <= TOLERANCE, max_abs_diff: most, tolerance: TOLERANCE, prompts: samples.length };
   }
 
-  return { name, config, session, tokenizer: words, run, write, verify };
+  const look = looking({ session, tokenizer: words, config, weights: read });
+  return { name, config, session, tokenizer: words, run, write, verify, look };
 }
 
 const TOLERANCE = 1e-4; // of a logit in float32

@@ -1,4 +1,5 @@
-// `olmo` in the console of every page: the model is loaded at the first call, and never before.
+// `olmo` in the console of every page: the model is loaded at the first call, and never before. What the
+// page's explorers share is here too: the one model, and the reader's sentence.
 //
 // By script tags, since a page that was opened as a file may read no other file in another way. Each
 // script leaves what it holds on its own element. The weights come in parts, to say how far they are.
@@ -48,8 +49,54 @@
     }
   }
 
+  // The reader's own sentence, with its token ids: typed once, and shown by every explorer that shows one.
+  const KEY = "olmo-explain.sentence";
+  const hearing = new Set();
+  let own = kept();
+
+  function kept() {
+    try {
+      const { text, ids } = JSON.parse(localStorage.getItem(KEY));
+      return typeof text === "string" && ids.every(Number.isInteger) ? { text, ids } : null;
+    } catch {
+      return null; // nothing is kept, or the browser keeps nothing for a page
+    }
+  }
+
+  /** Keeps it, null for nothing; whether this browser will know it on the next page. */
+  function keep(sentence) {
+    own = sentence;
+    for (const listener of [...hearing]) listener(own);
+    try {
+      if (own) localStorage.setItem(KEY, JSON.stringify(own));
+      else localStorage.removeItem(KEY);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  addEventListener("storage", ({ key }) => { // in another tab, where it was kept already
+    if (key !== KEY && key !== null) return;
+    own = kept();
+    for (const listener of [...hearing]) listener(own);
+  });
+
+  const sentence = {
+    /** { text, ids }, or null where the reader has typed none. */
+    get: () => own,
+    set: (text, ids) => keep({ text, ids: [...ids] }),
+    forget: () => keep(null),
+    /** Calls `listener` with each change; answers with the way back. */
+    on(listener) {
+      hearing.add(listener);
+      return () => hearing.delete(listener);
+    },
+  };
+
   window.olmo = {
     open,
+    sentence,
     run: async (...asked) => (await open()).run(...asked),
     write: async (...asked) => (await open()).write(...asked),
     verify: async () => (await open()).verify(),

@@ -11,7 +11,7 @@ from olmo_explain.by_hand import run_by_hand
 from olmo_explain.checkpoint import Source, preset, read_config
 from olmo_explain.running import GREETING, SONNET, load, prompt_ids
 
-MODULES = ("rope", "olmo", "weights", "tokenizer", "asked", "session", "console")
+MODULES = ("rope", "olmo", "weights", "tokenizer", "asked", "session", "look", "console")
 OFFERED = (
     "STEPS", "Session", "Tokenizer", "fromBase64", "joined", "largest", "openModel",
     "readSafetensors",
@@ -58,17 +58,10 @@ def page_scripts() -> dict[str, str]:
     `live.js` belongs into each page and loads the others at the first call: `tiny.js`, the engine
     with config, tokenizer and samples, and the weights in parts.
     """
-    source = preset("tiny")
-    weights = source.read("model.safetensors")
+    about, weights = bundled()
     size = -(-len(weights) // PARTS)
     parts = {f"tiny/{at}.js": weights[at * size : (at + 1) * size] for at in range(PARTS)}
     version = hashlib.sha256(weights).hexdigest()[:8]  # parts of two models are never mixed
-    about = {
-        "name": source.name,
-        "config": asdict(read_config(source)),
-        "tokenizer": json.loads(source.read("tokenizer.json")),
-        "samples": _samples(source),
-    }
     return {
         "live.js": _text("page.js"),
         "tiny.js": TINY.substitute(
@@ -81,6 +74,18 @@ def page_scripts() -> dict[str, str]:
             for name, part in parts.items()
         },
     }
+
+
+def bundled() -> tuple[dict, bytes]:
+    """What the engine must know of `tiny` to open it, and the bytes of its weights."""
+    source = preset("tiny")
+    about = {
+        "name": source.name,
+        "config": asdict(read_config(source)),
+        "tokenizer": json.loads(source.read("tokenizer.json")),
+        "samples": _samples(source),
+    }
+    return about, source.read("model.safetensors")
 
 
 def _samples(source: Source) -> list[dict]:

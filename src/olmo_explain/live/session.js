@@ -10,7 +10,7 @@ class Session {
   #ids = [];
   #rope = "per-layer";
   #off = []; // layer → its heads that are off, in order, as text
-  #layers = []; // layer → { x: (T, D), k: (K, T, Dh), v: (K, T, Dh) }
+  #layers = []; // layer → { x: (T, D), k: (K, T, Dh), v: (K, T, Dh), rows: of each position, what it looked at }
   #last = null; // what the last layer gave: (T, D)
   #looked = null; // the layer that was looked into, as far as it was computed
 
@@ -18,7 +18,7 @@ class Session {
   constructor(config, weights) {
     this.#config = config;
     this.#weights = weights;
-    this.#layers = config.layer_types.map(() => ({ x: null, k: null, v: null }));
+    this.#layers = config.layer_types.map(() => ({ x: null, k: null, v: null, rows: [] }));
     this.#off = config.layer_types.map(() => "");
   }
 
@@ -39,6 +39,21 @@ class Session {
     const x = tensor(wanted.length, this.#config.hidden_size);
     wanted.forEach((position, row) => at(x, row).set(at(this.#last, position)));
     return this.#unembed(x).logits;
+  }
+
+  /** The logits at one position if the stream ended before each layer, and as it ends: [L + 1, V]. */
+  lens(ids, position, asked = {}) {
+    this.#run(ids, asked);
+    const streams = [...this.#layers.map(({ x }) => x), this.#last];
+    const x = tensor(streams.length, this.#config.hidden_size);
+    streams.forEach((stream, row) => at(x, row).set(at(stream, position)));
+    return this.#unembed(x).logits;
+  }
+
+  /** Of every layer and position { pattern: (H, its keys), z: (H, Dh) }: the session's own, to read only. */
+  attention(ids, asked = {}) {
+    this.#run(ids, asked);
+    return this.#layers.map(({ rows }) => rows);
   }
 
   /** A value by the names of the reference; `layer` is null for embedding, final_norm and logits. */
@@ -82,15 +97,21 @@ class Session {
       const input = joinRows(before.x, layer > first ? 0 : same, x);
       const from = layer < first ? same : 0; // what is remembered up to here, and still right
       const cache = { k: firstPositions(before.k, from), v: firstPositions(before.v, from) };
+      const rows = before.rows.slice(0, from);
       if (from < ids.length) {
         const N = ids.length - from;
         const range = `${kind} ${from}`;
         positions[range] ??= this.#positions(kind, rope, from, ids.length);
         x = { shape: [N, input.shape[1]], data: input.data.subarray(from * input.shape[1]) };
-        for (const [, value] of this.#layer(x, layer, positions[range], cache, wanted)) x = value;
+        let pattern;
+        for (const [name, value] of this.#layer(x, layer, positions[range], cache, wanted)) {
+          if (name === "pattern") pattern = value;
+          if (name === "z") rows.push(...rowsOf(pattern, value));
+          x = value;
+        }
         this.computed += N;
       }
-      layers.push({ x: input, ...cache });
+      layers.push({ x: input, ...cache, rows });
     }
     this.#last = joinRows(this.#last, first < wanted.length ? 0 : same, x);
     this.#ids = [...ids];
@@ -159,6 +180,17 @@ function joinRows(before, rows, below) {
   if (rows) x.data.set(before.data.subarray(0, rows * size));
   x.data.set(below.data, rows * size);
   return x;
+}
+
+/** Of each new position what its heads looked at, and what they read there. */
+function rowsOf(pattern, z) {
+  const [H, N, T] = pattern.shape;
+  return Array.from({ length: N }, (_, n) => {
+    const keys = T - N + n + 1;
+    const row = tensor(H, keys);
+    for (let h = 0; h < H; h++) at(row, h).set(at(pattern, h).subarray(n * T, n * T + keys));
+    return { pattern: row, z: { shape: z.shape.slice(1), data: at(z, n) } };
+  });
 }
 
 /** The first positions of a cache (K, T, Dh), null for none. */

@@ -64,6 +64,16 @@ class Tokenizer {
     return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
   }
 
+  /** A token as a reader may see it: its text, or the bytes of a part of a letter, as <F0><9F>. */
+  piece(id) {
+    const bytes = this.#bytes[id] ?? new Uint8Array();
+    try {
+      return new TextDecoder("utf-8", { ignoreBOM: true, fatal: true }).decode(bytes);
+    } catch {
+      return Array.from(bytes, (byte) => `<${byte.toString(16).toUpperCase().padStart(2, "0")}>`).join("");
+    }
+  }
+
   #pair(left, right) {
     return left * 2 ** 24 + right;
   }

@@ -1,5 +1,5 @@
 from . import circuits
-from .ablation import ablate_head, ablate_output_slice, head_contributions
+from .ablation import ablate_head, ablate_output_slice, contributions, head_contributions
 from .capturing import ONLY_EAGER, attention_of, capture
 from .circuits import (
     attention_patterns,
@@ -45,6 +45,7 @@ __all__ = [
     "check_olmo",
     "check_one_dtype",
     "circuits",
+    "contributions",
     "head_contributions",
     "hooked",
     "induction_scores",

@@ -1,0 +1,196 @@
+"""What a figure shows of one run, computed by PyTorch: live/look.js gathers the same in a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from olmo_explain.by_hand import Weights, linear, lm_head, rms_norm, rope_under, walk
+from olmo_explain.checkpoint import config_of
+from olmo_explain.running import contributions
+from olmo_explain.undo import no_grad
+
+CHOICES = 40  # the most likely next tokens, among which a reader may also draw
+LONGEST = 128  # tokens: of a longer text the last ones are read
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a reader chose. `written`: ids behind those of the text. `at`: the position whose next
+    token is asked for, None for the last. `step`: the name of a value of this layer, None for none;
+    a `layer` that is None stands for outside the layers. `off`: (layer, head) that write zeros.
+    """
+
+    text: str = ""
+    written: Sequence[int] = ()
+    at: int | None = None
+    layer: int | None = None
+    step: str | None = None
+    off: Sequence[tuple[int, int]] = ()
+    rope: str = "per-layer"
+
+
+@dataclass
+class Seen:
+    """What is kept of a run: streams at one position, and what the heads looked at and read."""
+
+    streams: list[Float[Tensor, hidden]] = field(default_factory=list)
+    patterns: list[Float[Tensor, "heads query key"]] = field(default_factory=list)
+    written: list[Float[Tensor, heads]] = field(default_factory=list)
+    value: Tensor | None = None
+
+
+class Looking:
+    """A model that answers what `Asked` asks for, as a dict whose arrays are float32 bytes."""
+
+    def __init__(self, model: nn.Module, tokenizer: Any | None):
+        self._config = config_of(model)
+        self._weights = Weights(model.state_dict())
+        self._tokenizer = tokenizer
+
+    def __call__(self, asked: Asked) -> dict:
+        whole = [*self._encode(asked.text), *asked.written]
+        ids = whole[-LONGEST:]
+        about = {"ids": ids, "tokens": self._pieces(ids), "dropped": len(whole) - len(ids)}
+        if not ids:
+            return about | {"at": None}
+        here = len(ids) - 1 if asked.at is None else min(asked.at, len(ids) - 1)
+        with no_grad():
+            seen = self._run(ids, here, asked)
+            shares = self._unembed(torch.stack(seen.streams)).softmax(-1)  # (L + 1, V)
+            changed = asked.off or asked.rope != "per-layer"
+            intact = self._run(ids, here, Asked()) if changed else seen
+            before = self._unembed(intact.streams[-1][None])[0].softmax(-1)  # (V,)
+        best = shares[-1].topk(min(CHOICES, shares.shape[1])).indices
+        guesses = shares.argmax(-1)
+        first = int(before.argmax())
+        patterns = torch.stack(seen.patterns)  # (L, H, T, T)
+        return about | {
+            "at": here,
+            "next": {
+                "ids": best.tolist(),
+                "tokens": self._pieces(best.tolist()),
+                "shares": _bytes(shares[-1, best]),
+                "before": _bytes(before[best]),
+            },
+            "intact": {
+                "token": self._pieces([first])[0],
+                "share": before[first].item(),
+                "now": shares[-1, first].item(),
+            },
+            "lens": {
+                "tokens": self._pieces(guesses.tolist()),
+                "shares": _bytes(shares.gather(1, guesses[:, None])),
+                "answer": _bytes(shares[:, best[0]]),
+            },
+            "looks": _bytes(patterns[:, :, here, : here + 1]),
+            "pattern": None if asked.layer is None else _bytes(patterns[asked.layer]),
+            "scores": {name: _bytes(score) for name, score in _scores(patterns, ids).items()}
+            | {"written": _bytes(torch.stack(seen.written))},
+            "value": seen.value
+            if seen.value is None
+            else {"shape": list(seen.value.shape), "data": _bytes(seen.value)},
+        }
+
+    def _encode(self, text: str) -> list[int]:
+        return self._tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+
+    def _pieces(self, ids: list[int]) -> list[str]:
+        return [piece(self._tokenizer, id) for id in ids]
+
+    def _run(self, ids: list[int], here: int, asked: Asked) -> Seen:
+        """One pass by hand, in which heads that are off write zeros before o_proj reads them."""
+        config = replace(self._config, rope=rope_under(asked.rope, self._config))
+        seen, z, stream = Seen(), torch.empty(0), torch.empty(0)
+        for layer, _, name, value in walk(self._weights, config, torch.tensor([ids])):
+            if name == "resid_pre":
+                seen.streams.append(value[0, here].float())
+            elif name == "pattern":
+                seen.patterns.append(value[0].float())
+            elif name == "z":
+                for head in (head for off, head in asked.off if off == layer):
+                    value[:, :, head] = 0
+                z = value
+            elif name == "o_proj":
+                seen.written.append(self._how_much(layer, z[:, here, None], value[:, here, None]))
+            elif name == "resid_post":
+                stream = value[0, here].float()
+            if (layer, name) == (asked.layer, asked.step):
+                seen.value = value[0].float()
+        seen.streams.append(stream)
+        return seen
+
+    def _unembed(self, streams: Float[Tensor, "rows hidden"]) -> Float[Tensor, "rows vocab"]:
+        norm = self._weights["model.norm.weight"]
+        x = rms_norm(streams[None].to(norm.dtype), norm, self._config.rms_norm_eps)
+        return linear(x, self._weights[lm_head(self._config)])[0].float()
+
+    def _how_much(self, layer: int | None, z: Tensor, o_proj: Tensor) -> Float[Tensor, heads]:
+        """How long a vector each head adds at one position, the norm's scale as it was."""
+        o_weight, norm = (
+            self._weights[f"model.layers.{layer}.{name}.weight"]
+            for name in ("self_attn.o_proj", "post_attention_layernorm")
+        )
+        return contributions(z, o_proj, o_weight, norm, self._config.rms_norm_eps)[0, 0].norm(
+            dim=-1
+        )
+
+
+def piece(tokenizer: Any | None, token: int) -> str:
+    """A token as a reader may see it: its text, or the bytes of a part of a letter, as <F0><9F>.
+
+    Without a tokenizer its id.
+    """
+    if tokenizer is None:
+        return str(token)
+    text = tokenizer.decode([token])
+    if "\ufffd" not in text:
+        return text
+    letters = tokenizer.convert_ids_to_tokens(token)
+    if not all(letter in BYTES for letter in letters):  # not a byte-level BPE
+        return text
+    data = bytes(BYTES[letter] for letter in letters)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return "".join(f"<{byte:02X}>" for byte in data)
+
+
+def _letters() -> dict[str, int]:
+    """The byte that each letter of a byte-level BPE's vocabulary stands for."""
+    seen = [byte for byte in range(256) if 32 < byte < 127 or (byte > 160 and byte != 173)]
+    others = [byte for byte in range(256) if byte not in seen]
+    return {chr(byte): byte for byte in seen} | {chr(256 + n): b for n, b in enumerate(others)}
+
+
+BYTES = _letters()
+
+
+def _scores(
+    patterns: Float[Tensor, "layers heads query key"], ids: list[int]
+) -> dict[str, Float[Tensor, "layers heads"]]:
+    """What the heads attend to on this text: a mean over queries, NaN over none.
+
+    The share that goes to the token before, to the first token of all, and to those that followed
+    the same token earlier.
+    """
+    tokens = torch.tensor(ids)
+    earlier = (tokens[:, None] == tokens).tril(-1)  # (query, key): the same token, before
+    followers = torch.zeros_like(earlier)
+    followers[:, 1:] = earlier[:, :-1]
+    repeated = followers[earlier.any(-1)]
+    after = patterns[:, :, 1:]
+    return {
+        "previous": after.diagonal(dim1=-2, dim2=-1).mean(-1),
+        "first": after[..., 0].mean(-1),
+        "induction": (patterns[:, :, earlier.any(-1)] * repeated).sum(-1).mean(-1),
+    }
+
+
+def _bytes(values: Tensor) -> bytes:
+    return values.float().contiguous().numpy().astype("<f4").tobytes()

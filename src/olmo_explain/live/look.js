@@ -1,0 +1,135 @@
+// What a figure shows of one run: explorers/looking.py gathers the same from PyTorch, in the same order.
+//
+// A reader changes one thing at a time, so two sessions remember: the model as it was asked for, and
+// as it is, with every head on and the right RoPE, to show beside it.
+
+const CHOICES = 40; // the most likely next tokens, among which a reader may also draw
+const LONGEST = 128; // tokens: of a longer text the last ones are read
+
+/**
+ * A function from { text, written, at, layer, step, off, rope } to all that is shown of it. `written`:
+ * ids behind those of the text. `at`: the position whose next token is asked for, null for the last.
+ * `step`: the name of a value of this layer, null for none; a `layer` that is null stands for outside.
+ */
+function looking({ session, tokenizer, config, weights }) {
+  const [changed, intact] = [session.fork(), session.fork()];
+  const tokens = (ids) => Array.from(ids, (id) => tokenizer.piece(id));
+
+  return ({ text, written = [], at = null, layer = null, step = null, off = [], rope = "per-layer" }) => {
+    const asked = { off, rope };
+    const whole = [...tokenizer.encode(text), ...written];
+    const ids = whole.slice(-LONGEST);
+    const about = { ids, tokens: tokens(ids), dropped: whole.length - ids.length };
+    if (!ids.length) return { ...about, at: null };
+    const here = at === null ? ids.length - 1 : Math.min(at, ids.length - 1);
+
+    const logits = changed.lens(ids, here, asked);
+    const [L, V] = [logits.shape[0] - 1, logits.shape[1]];
+    const shares = attentionPattern({ shape: [1, L + 1, V], data: logits.data }); // a softmax is a softmax
+    const share = (depth, id) => shares.data[depth * V + id];
+    const best = largest(distribution(shares, L), Math.min(CHOICES, V));
+    const guesses = Array.from({ length: L + 1 }, (_, depth) => largest(distribution(shares, depth), 1)[0]);
+    const before = attentionPattern({ shape: [1, 1, V], data: intact.logits(ids, { at: [here] }).data }).data;
+    const [first] = largest(before, 1);
+
+    const rows = changed.attention(ids, asked);
+    const value = step === null ? null : changed.value(ids, layer, step, asked);
+    return {
+      ...about,
+      at: here,
+      next: {
+        ids: best, tokens: tokens(best),
+        shares: Float32Array.from(best, (id) => share(L, id)),
+        before: Float32Array.from(best, (id) => before[id]),
+      },
+      intact: { token: tokenizer.piece(first), share: before[first], now: share(L, first) },
+      lens: {
+        tokens: tokens(guesses),
+        shares: Float32Array.from(guesses, (id, depth) => share(depth, id)),
+        answer: Float32Array.from(guesses, (_, depth) => share(depth, best[0])),
+      },
+      looks: lookingBack(rows, here),
+      pattern: layer === null ? null : wholePattern(rows[layer]),
+      scores: { ...attentionScoresOf(rows, ids), written: howMuch(rows, here, weights, config) },
+      value: value && { shape: value.shape.slice(1), data: value.data },
+    };
+  };
+}
+
+/** One row of (1, N, V): the shares of all tokens. */
+function distribution({ shape: [, N, V], data }, row) {
+  return at({ shape: [N, V], data }, row);
+}
+
+/** What each head of each layer gives to each key, from one position: (L, H, keys). */
+function lookingBack(rows, here) {
+  const [H, keys] = rows[0][here].pattern.shape;
+  const looks = new Float32Array(rows.length * H * keys);
+  rows.forEach((layer, l) => looks.set(layer[here].pattern.data, l * H * keys));
+  return looks;
+}
+
+/** One layer's pattern, zeros where a key is not yet there: (H, T, T). */
+function wholePattern(rows) {
+  const [H, T] = rows.at(-1).pattern.shape;
+  const whole = tensor(H, T, T);
+  rows.forEach(({ pattern }, query) => {
+    for (let h = 0; h < H; h++) whole.data.set(at(pattern, h), (h * T + query) * T);
+  });
+  return whole.data;
+}
+
+/**
+ * What the heads attend to on this text, each (L, H): a mean over all queries of the share that goes
+ * to the token before, to the first token of all, and to those that followed the same token earlier.
+ * A mean over no query is NaN.
+ */
+function attentionScoresOf(rows, ids) {
+  const [L, H] = [rows.length, rows[0][0].pattern.shape[0]];
+  const scores = { previous: new Float32Array(L * H), first: new Float32Array(L * H), induction: new Float32Array(L * H) };
+  const followers = ids.map((id, query) => // of earlier tokens that are the same
+    ids.slice(0, query).flatMap((earlier, key) => (earlier === id ? [key + 1] : [])));
+  const repeated = followers.filter((keys) => keys.length).length;
+  rows.forEach((layer, l) => {
+    for (let h = 0; h < H; h++) {
+      let [previous, first, induction] = [0, 0, 0];
+      layer.forEach(({ pattern }, query) => {
+        if (!query) return;
+        const shares = at(pattern, h);
+        previous += shares[query - 1];
+        first += shares[0];
+        for (const key of followers[query]) induction += shares[key];
+      });
+      scores.previous[l * H + h] = previous / (ids.length - 1);
+      scores.first[l * H + h] = first / (ids.length - 1);
+      scores.induction[l * H + h] = induction / repeated;
+    }
+  });
+  return scores;
+}
+
+/** How long a vector each head adds to the stream at one position, the norm's scale as it was: (L, H). */
+function howMuch(rows, here, weights, config) {
+  const { head_dim: Dh, hidden_size: D, rms_norm_eps: eps } = config;
+  const H = rows[0][0].z.shape[0];
+  const written = new Float32Array(rows.length * H);
+  rows.forEach((layer, l) => {
+    const name = `model.layers.${l}`;
+    const [o_proj, norm] = [weights[`${name}.self_attn.o_proj.weight`], weights[`${name}.post_attention_layernorm.weight`]];
+    const z = layer[here].z.data;
+    const parts = tensor(H, D);
+    for (let h = 0, i = 0; h < H; h++)
+      for (let d = 0; d < D; d++, i++)
+        for (let n = h * Dh, to = n + Dh, w = d * H * Dh + n; n < to; n++, w++) parts.data[i] += z[n] * o_proj.data[w];
+    let square = 0;
+    for (let d = 0; d < D; d++) {
+      let sum = 0;
+      for (let h = 0; h < H; h++) sum += parts.data[h * D + d];
+      square += sum * sum;
+    }
+    const scale = 1 / Math.sqrt(square / D + eps);
+    for (let h = 0; h < H; h++)
+      written[l * H + h] = Math.hypot(...at(parts, h).map((x, d) => x * scale * norm.data[d]));
+  });
+  return written;
+}

@@ -1,0 +1,125 @@
+"""What a figure shows: the engine in the page and PyTorch gather the same, by the same names."""
+
+import math
+import random
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pytest
+
+import olmo_explain as oe
+from olmo_explain.explorers.looking import LONGEST, Asked, Looking, piece
+
+CLOSE = 1e-4
+LOOK = """async (asked) => {
+    const plain = (x) => ArrayBuffer.isView(x) ? { numbers: Array.from(x, (n) => isNaN(n) ? "NaN" : n) }
+        : Array.isArray(x) || x === null || typeof x !== "object" ? x
+        : Object.fromEntries(Object.entries(x).map(([name, value]) => [name, plain(value)]));
+    return plain((await olmo.open()).look(asked));
+}"""
+NEAR = "What news from France? I say, what news from"
+TEXTS = [
+    NEAR,
+    "What news from France?\nCome near, good friend. You look as pale as death.\n"
+    "You tremble, and your hands are red with blood.\nI say, what news from",
+    "a",
+    "naïve 🌊 «Ω»",
+    " \n ",
+    "crown sword moon " * 40,
+]
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return oe.load("tiny", "float32")
+
+
+@pytest.fixture(scope="module")
+def python(tiny):
+    return Looking(*tiny)
+
+
+def both(live, python: Looking, asked: Asked) -> tuple[dict, dict]:
+    return live.page.evaluate(LOOK, asdict(asked)), python(asked)
+
+
+def check_same(seen: Any, expected: Any, where: str = "") -> None:
+    if isinstance(expected, dict):
+        assert set(seen) == set(expected), where
+        for name, value in expected.items():
+            check_same(seen[name], value, f"{where}.{name}")
+    elif isinstance(expected, bytes):
+        numbers = np.array([float(n) for n in seen["numbers"]], np.float32)
+        np.testing.assert_allclose(
+            numbers, np.frombuffer(expected, "<f4"), atol=CLOSE, rtol=0, err_msg=where
+        )
+    elif isinstance(expected, float):
+        assert math.isclose(seen, expected, abs_tol=CLOSE), where
+    else:
+        assert seen == expected, where
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
+def test_a_page_and_pytorch_show_the_same(live, python, text):
+    draw = random.Random(len(text))
+    for rope in ("per-layer", "yarn-everywhere", "yarn-lost"):
+        off = [[draw.randrange(8), draw.randrange(4)] for _ in range(draw.randrange(4))]
+        asked = Asked(text, [5, 6], draw.choice([None, 0, 7]), draw.randrange(8), "q", off, rope)
+        check_same(*both(live, python, asked))
+
+
+@pytest.mark.parametrize("layer, step", [(None, "embedding"), (None, "final_norm"), (3, "mask")])
+def test_any_value_is_shown(live, python, layer, step):
+    seen, expected = both(live, python, Asked(NEAR, layer=layer, step=step))
+    check_same(seen, expected)
+    assert expected["value"]["shape"] == [1, 11, 11] if step == "mask" else [11, 128]
+
+
+def test_of_a_long_text_the_last_tokens_are_read(live, python, tiny):
+    text = "To be, or not to be. " * 250
+    seen, expected = both(live, python, Asked(text, layer=0))
+    check_same(seen, expected)
+    ids = tiny[1](text)["input_ids"]
+    assert seen["ids"] == ids[-LONGEST:] and seen["dropped"] == len(ids) - LONGEST
+
+
+def test_of_no_text_there_is_nothing_to_show(live, python):
+    seen, expected = both(live, python, Asked())
+    assert seen == expected == {"ids": [], "tokens": [], "dropped": 0, "at": None}
+
+
+def test_scores_are_those_of_their_definition(live, python, tiny):
+    """Once more, slowly: over the patterns of transformers."""
+    model, tokenizer = tiny
+    ids = tokenizer(NEAR, return_tensors="pt").input_ids
+    patterns = oe.running.attention_patterns(model, ids)[:, 0]  # (L, H, T, T)
+    tokens, scores = ids[0].tolist(), python(Asked(NEAR))["scores"]
+    shares = []
+    for query, token in enumerate(tokens):
+        keys = [key + 1 for key in range(query) if tokens[key] == token]
+        if keys:
+            shares.append(patterns[:, :, query, keys].sum(-1))
+    assert len(shares) == 2  # news and from
+    np.testing.assert_allclose(
+        np.frombuffer(scores["induction"], "<f4").reshape(8, 4), sum(shares) / 2, atol=1e-6
+    )
+    before = sum(patterns[:, :, query, query - 1] for query in range(1, 11)) / 10
+    np.testing.assert_allclose(
+        np.frombuffer(scores["previous"], "<f4").reshape(8, 4), before, atol=1e-6
+    )
+    added = oe.head_contributions(model, ids, layer=7)[0, -1].norm(dim=-1)  # (H,)
+    written = np.frombuffer(scores["written"], "<f4").reshape(8, 4)[7]
+    np.testing.assert_allclose(written, added, rtol=1e-5)
+
+
+def test_part_of_a_letter_is_shown_by_its_bytes(live, tiny):
+    tokenizer = tiny[1]
+    ids = tokenizer("🌊 é")["input_ids"]
+    pieces = live.page.evaluate(
+        "async (ids) => { const { tokenizer } = await olmo.open();"
+        "return ids.map((id) => tokenizer.piece(id)); }",
+        ids,
+    )
+    assert pieces == [piece(tokenizer, id) for id in ids]
+    assert pieces[0] == "<F0>" and not any("\ufffd" in text for text in pieces)
