@@ -12,9 +12,8 @@ from playwright.sync_api import Locator, Page, expect
 
 import olmo_explain as oe
 from olmo_explain.by_hand import STEPS, cos_sin, frequencies
-from olmo_explain.checkpoint import Rope, preset
+from olmo_explain.checkpoint import REGIMES, Rope, preset
 from olmo_explain.errors import OutOfRange, UsageError
-from olmo_explain.explorers.rope import REGIMES
 from olmo_explain.running import prompt_ids
 
 # A choice is drawn in the next frame, and may then change what the other controls allow.

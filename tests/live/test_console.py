@@ -138,7 +138,7 @@ def test_as_a_file_the_model_is_loaded_at_the_first_call(fresh, pages, name):
     fresh.goto((pages / name).as_uri())
     assert any("live.js" in url for url in asked)
     assert not any("tiny" in url for url in asked)
-    assert (pages / "_static" / "live.js").stat().st_size < 3_000
+    assert (pages / "_static" / "live.js").stat().st_size < 4_000
     asked.clear()
     heard = fresh.evaluate(
         """async () => {

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import olmo_explain as oe
 from olmo_explain.by_hand import STEPS, Activations, run_by_hand
-from olmo_explain.checkpoint import OlmoConfig, Rope, config_of
+from olmo_explain.checkpoint import config_of, ropes_under
 from olmo_explain.live import engine
 
 CLOSE, LOGITS_CLOSE = 2e-4, 1e-4
@@ -127,21 +127,12 @@ def test_the_three_regimes(live, tiny, regime):
     model, tokenizer = tiny
     ids = tokenizer("my lord, the crown, the sword, the moon, " * 12)["input_ids"]
     config = config_of(model)
-    expected = run_by_hand(model, torch.tensor([ids]), config=under(regime, config))["logits"]
+    config = replace(config, rope=ropes_under(regime, config.rope))
+    expected = run_by_hand(model, torch.tensor([ids]), config=config)["logits"]
     logits = live.logits("tiny", ids, rope=regime)
     assert (logits - expected).abs().max() <= LOGITS_CLOSE
     right = run_by_hand(model, torch.tensor([ids]))["logits"]
     assert ((expected - right).abs().max() > 0.1) == (regime != "per-layer")
-
-
-def under(regime: str, config: OlmoConfig) -> OlmoConfig:
-    yarn = config.rope["full_attention"]
-    rope = {
-        "per-layer": config.rope,
-        "yarn-everywhere": dict.fromkeys(config.rope, yarn),
-        "yarn-lost": dict.fromkeys(config.rope, Rope("default", yarn.rope_theta)),
-    }[regime]
-    return replace(config, rope=rope)
 
 
 FAULTS = {

@@ -13,7 +13,8 @@ from olmo_explain.explorers.looking import LONGEST, Asked, Looking, piece
 
 CLOSE = 1e-4
 LOOK = """async (asked) => {
-    const plain = (x) => ArrayBuffer.isView(x) ? { numbers: Array.from(x, (n) => isNaN(n) ? "NaN" : n) }
+    const number = (n) => isNaN(n) ? "NaN" : n;
+    const plain = (x) => ArrayBuffer.isView(x) ? { numbers: Array.from(x, number) }
         : Array.isArray(x) || x === null || typeof x !== "object" ? x
         : Object.fromEntries(Object.entries(x).map(([name, value]) => [name, plain(value)]));
     return plain((await olmo.open()).look(asked));

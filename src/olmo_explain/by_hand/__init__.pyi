@@ -13,12 +13,11 @@ from .reference import (
     visible,
     walk,
 )
-from .rope import REGIMES, cos_sin, frequencies, rope_under, rotate, yarn_ramp
+from .rope import cos_sin, frequencies, rotate, yarn_ramp
 from .weights import DTYPES, Weights, as_dtype, check_has_weights, check_weights, differ
 
 __all__ = [
     "DTYPES",
-    "REGIMES",
     "STEPS",
     "Activations",
     "Positions",
@@ -35,7 +34,6 @@ __all__ = [
     "lm_head",
     "positions_by_hand",
     "rms_norm",
-    "rope_under",
     "rotate",
     "run_by_hand",
     "silu",

@@ -15,25 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from olmo_explain.checkpoint import LayerType, OlmoConfig, Rope
-
-REGIMES = ("per-layer", "yarn-everywhere", "yarn-lost")
-
-
-def rope_under(regime: str, config: OlmoConfig) -> dict[LayerType, Rope]:
-    """What each layer type applies: as designed (`per-layer`), or as some releases got it wrong.
-
-    `yarn-everywhere`: transformers 5.0 to 5.12. `yarn-lost`: a config that these saved, loaded by
-    newer ones.
-
-    >>> rope_under("yarn-everywhere", read_config("olmo3-7b"))["sliding_attention"].rope_type
-    'yarn'
-    """
-    if regime == "yarn-everywhere":
-        return dict.fromkeys(config.rope, config.rope["full_attention"])
-    if regime == "yarn-lost":
-        return {kind: Rope("default", rope.rope_theta) for kind, rope in config.rope.items()}
-    return config.rope
+from olmo_explain.checkpoint import Rope
 
 
 def frequencies(rope: Rope, head_dim: int) -> Float[Tensor, "pair"]:

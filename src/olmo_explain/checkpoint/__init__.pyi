@@ -24,7 +24,7 @@ from .header import StoredTensor
 from .heads import PROJECTIONS, Head, HeadSlice, head_norms, head_slices, initial_norm, read_head
 from .hub import HubSource
 from .norms import frobenius
-from .rope_fields import Rope
+from .rope_fields import REGIMES, Rope, ropes_under
 from .safetensors import Checkpoint, Place, widen
 from .source import PRESETS, FileMissing, LocalFile, LocalSource, ModelLike, Source, preset, resolve
 
@@ -36,6 +36,7 @@ __all__ = [
     "LAYER_TYPES",
     "PRESETS",
     "PROJECTIONS",
+    "REGIMES",
     "ROPE_FIELDS",
     "YARN_FIELDS",
     "Checkpoint",
@@ -67,6 +68,7 @@ __all__ = [
     "read_head",
     "read_json",
     "resolve",
+    "ropes_under",
     "whole_number",
     "widen",
 ]

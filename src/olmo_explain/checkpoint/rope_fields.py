@@ -74,6 +74,23 @@ class Rope:
         return plain | fields
 
 
+REGIMES = ("per-layer", "yarn-everywhere", "yarn-lost")
+"""As OLMo 3 was trained; as transformers 5.0 to 5.12 ran it; as newer ones run what these saved."""
+
+
+def ropes_under(regime: str, ropes: Mapping[LayerType, Rope]) -> Mapping[LayerType, Rope]:
+    """What each layer type applies under one of the REGIMES, where `ropes` is as designed.
+
+    >>> ropes_under("yarn-everywhere", read_config("tiny").rope)["sliding_attention"].rope_type
+    'yarn'
+    """
+    if regime == "yarn-everywhere":
+        return dict.fromkeys(ropes, ropes["full_attention"])
+    if regime == "yarn-lost":
+        return {kind: Rope("default", rope.rope_theta) for kind, rope in ropes.items()}
+    return ropes
+
+
 def read_ropes(fields: Mapping[str, Any], name: str) -> dict[LayerType, Rope]:
     """One Rope for each layer type, from any of the three ways config.json has said it.
 

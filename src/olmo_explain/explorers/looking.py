@@ -1,7 +1,5 @@
 """What a figure shows of one run, computed by PyTorch: live/look.js gathers the same in a page."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from olmo_explain.by_hand import Weights, linear, lm_head, rms_norm, rope_under, walk
-from olmo_explain.checkpoint import config_of
+from olmo_explain.by_hand import Weights, linear, lm_head, rms_norm, walk
+from olmo_explain.checkpoint import config_of, ropes_under
 from olmo_explain.running import contributions
 from olmo_explain.undo import no_grad
 
@@ -39,9 +37,9 @@ class Asked:
 class Seen:
     """What is kept of a run: streams at one position, and what the heads looked at and read."""
 
-    streams: list[Float[Tensor, hidden]] = field(default_factory=list)
+    streams: list[Float[Tensor, "hidden"]] = field(default_factory=list)
     patterns: list[Float[Tensor, "heads query key"]] = field(default_factory=list)
-    written: list[Float[Tensor, heads]] = field(default_factory=list)
+    written: list[Float[Tensor, "heads"]] = field(default_factory=list)
     value: Tensor | None = None
 
 
@@ -98,14 +96,17 @@ class Looking:
         }
 
     def _encode(self, text: str) -> list[int]:
-        return self._tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+        if not text:
+            return []
+        assert self._tokenizer is not None, "a text is asked for only where there is a tokenizer"
+        return self._tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def _pieces(self, ids: list[int]) -> list[str]:
         return [piece(self._tokenizer, id) for id in ids]
 
     def _run(self, ids: list[int], here: int, asked: Asked) -> Seen:
         """One pass by hand, in which heads that are off write zeros before o_proj reads them."""
-        config = replace(self._config, rope=rope_under(asked.rope, self._config))
+        config = replace(self._config, rope=ropes_under(asked.rope, self._config.rope))
         seen, z, stream = Seen(), torch.empty(0), torch.empty(0)
         for layer, _, name, value in walk(self._weights, config, torch.tensor([ids])):
             if name == "resid_pre":
@@ -130,15 +131,14 @@ class Looking:
         x = rms_norm(streams[None].to(norm.dtype), norm, self._config.rms_norm_eps)
         return linear(x, self._weights[lm_head(self._config)])[0].float()
 
-    def _how_much(self, layer: int | None, z: Tensor, o_proj: Tensor) -> Float[Tensor, heads]:
+    def _how_much(self, layer: int | None, z: Tensor, o_proj: Tensor) -> Float[Tensor, "heads"]:
         """How long a vector each head adds at one position, the norm's scale as it was."""
         o_weight, norm = (
             self._weights[f"model.layers.{layer}.{name}.weight"]
             for name in ("self_attn.o_proj", "post_attention_layernorm")
         )
-        return contributions(z, o_proj, o_weight, norm, self._config.rms_norm_eps)[0, 0].norm(
-            dim=-1
-        )
+        added = contributions(z, o_proj, o_weight, norm, self._config.rms_norm_eps)  # (1, 1, H, D)
+        return added[0, 0].norm(dim=-1)
 
 
 def piece(tokenizer: Any | None, token: int) -> str:

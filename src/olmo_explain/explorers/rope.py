@@ -4,11 +4,9 @@ import math
 
 import traitlets
 
-from olmo_explain.checkpoint import ModelLike, Rope, read_config, resolve, whole_number
+from olmo_explain.checkpoint import REGIMES, ModelLike, Rope, read_config, resolve, whole_number
 from olmo_explain.errors import UsageError
 from olmo_explain.explorers.shared import Explorer, public, script, style
-
-REGIMES = ("per-layer", "yarn-everywhere", "yarn-lost")
 
 
 class RopeExplorer(Explorer):
