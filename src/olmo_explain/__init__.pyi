@@ -7,6 +7,7 @@ from .explorers import (
     explore_claims,
     explore_costs,
     explore_heads,
+    explore_model,
     explore_rope,
     explore_steps,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "explore_claims",
     "explore_costs",
     "explore_heads",
+    "explore_model",
     "explore_rope",
     "explore_steps",
     "head_contributions",

@@ -15,7 +15,7 @@ from olmo_explain.checkpoint import (
     read_config,
     resolve,
 )
-from olmo_explain.explorers.shared import Explorer, label, load_for, script, style
+from olmo_explain.explorers.shared import Explorer, label, load_for, pieces, script, style
 
 DEFAULT_PROMPT = (
     "ROMEO: My love is as deep as the sea, and the sea is wide.\n"
@@ -116,10 +116,10 @@ def _attention(source: Source, prompt: str | Sequence[int]) -> dict:
     from olmo_explain.running import attention_patterns
 
     instead = "prompt=None shows norms alone"
-    model, ids, tokens = load_for(source, "float32", prompt, instead=instead)
+    model, tokenizer, ids = load_for(source, "float32", prompt, instead=instead)
     patterns = attention_patterns(model, ids)[:, 0].numpy()  # (L, H, T, T)
     return {
-        "tokens": tokens,
+        "tokens": pieces(tokenizer, ids[0].tolist()),
         "patterns": np.rint(patterns * PATTERN_SCALE).astype("<u2").tobytes(),
         "query": ids.shape[1] - 1,
     }

@@ -1,7 +1,7 @@
 """What a figure shows of one run, computed by PyTorch: live/look.js gathers the same in a page."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from olmo_explain.by_hand import Weights, linear, lm_head, rms_norm, walk
 from olmo_explain.checkpoint import config_of, ropes_under
+from olmo_explain.explorers.shared import pieces
 from olmo_explain.running import contributions
 from olmo_explain.undo import no_grad
 
@@ -25,11 +26,11 @@ class Asked:
     """
 
     text: str = ""
-    written: Sequence[int] = ()
+    written: Sequence[int] = field(default_factory=list)
     at: int | None = None
     layer: int | None = None
     step: str | None = None
-    off: Sequence[tuple[int, int]] = ()
+    off: Sequence[Sequence[int]] = field(default_factory=list)
     rope: str = "per-layer"
 
 
@@ -47,14 +48,19 @@ class Looking:
     """A model that answers what `Asked` asks for, as a dict whose arrays are float32 bytes."""
 
     def __init__(self, model: nn.Module, tokenizer: Any | None):
-        self._config = config_of(model)
+        self.config = config_of(model)
         self._weights = Weights(model.state_dict())
         self._tokenizer = tokenizer
 
     def __call__(self, asked: Asked) -> dict:
         whole = [*self._encode(asked.text), *asked.written]
         ids = whole[-LONGEST:]
-        about = {"ids": ids, "tokens": self._pieces(ids), "dropped": len(whole) - len(ids)}
+        about = {
+            "asked": asdict(asked),
+            "ids": ids,
+            "tokens": pieces(self._tokenizer, ids),
+            "dropped": len(whole) - len(ids),
+        }
         if not ids:
             return about | {"at": None}
         here = len(ids) - 1 if asked.at is None else min(asked.at, len(ids) - 1)
@@ -72,17 +78,17 @@ class Looking:
             "at": here,
             "next": {
                 "ids": best.tolist(),
-                "tokens": self._pieces(best.tolist()),
+                "tokens": pieces(self._tokenizer, best.tolist()),
                 "shares": _bytes(shares[-1, best]),
                 "before": _bytes(before[best]),
             },
             "intact": {
-                "token": self._pieces([first])[0],
+                "token": pieces(self._tokenizer, [first])[0],
                 "share": before[first].item(),
                 "now": shares[-1, first].item(),
             },
             "lens": {
-                "tokens": self._pieces(guesses.tolist()),
+                "tokens": pieces(self._tokenizer, guesses.tolist()),
                 "shares": _bytes(shares.gather(1, guesses[:, None])),
                 "answer": _bytes(shares[:, best[0]]),
             },
@@ -101,12 +107,9 @@ class Looking:
         assert self._tokenizer is not None, "a text is asked for only where there is a tokenizer"
         return self._tokenizer(text, add_special_tokens=False)["input_ids"]
 
-    def _pieces(self, ids: list[int]) -> list[str]:
-        return [piece(self._tokenizer, id) for id in ids]
-
     def _run(self, ids: list[int], here: int, asked: Asked) -> Seen:
         """One pass by hand, in which heads that are off write zeros before o_proj reads them."""
-        config = replace(self._config, rope=ropes_under(asked.rope, self._config.rope))
+        config = replace(self.config, rope=ropes_under(asked.rope, self.config.rope))
         seen, z, stream = Seen(), torch.empty(0), torch.empty(0)
         for layer, _, name, value in walk(self._weights, config, torch.tensor([ids])):
             if name == "resid_pre":
@@ -128,8 +131,8 @@ class Looking:
 
     def _unembed(self, streams: Float[Tensor, "rows hidden"]) -> Float[Tensor, "rows vocab"]:
         norm = self._weights["model.norm.weight"]
-        x = rms_norm(streams[None].to(norm.dtype), norm, self._config.rms_norm_eps)
-        return linear(x, self._weights[lm_head(self._config)])[0].float()
+        x = rms_norm(streams[None].to(norm.dtype), norm, self.config.rms_norm_eps)
+        return linear(x, self._weights[lm_head(self.config)])[0].float()
 
     def _how_much(self, layer: int | None, z: Tensor, o_proj: Tensor) -> Float[Tensor, "heads"]:
         """How long a vector each head adds at one position, the norm's scale as it was."""
@@ -137,38 +140,8 @@ class Looking:
             self._weights[f"model.layers.{layer}.{name}.weight"]
             for name in ("self_attn.o_proj", "post_attention_layernorm")
         )
-        added = contributions(z, o_proj, o_weight, norm, self._config.rms_norm_eps)  # (1, 1, H, D)
+        added = contributions(z, o_proj, o_weight, norm, self.config.rms_norm_eps)  # (1, 1, H, D)
         return added[0, 0].norm(dim=-1)
-
-
-def piece(tokenizer: Any | None, token: int) -> str:
-    """A token as a reader may see it: its text, or the bytes of a part of a letter, as <F0><9F>.
-
-    Without a tokenizer its id.
-    """
-    if tokenizer is None:
-        return str(token)
-    text = tokenizer.decode([token])
-    if "\ufffd" not in text:
-        return text
-    letters = tokenizer.convert_ids_to_tokens(token)
-    if not all(letter in BYTES for letter in letters):  # not a byte-level BPE
-        return text
-    data = bytes(BYTES[letter] for letter in letters)
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return "".join(f"<{byte:02X}>" for byte in data)
-
-
-def _letters() -> dict[str, int]:
-    """The byte that each letter of a byte-level BPE's vocabulary stands for."""
-    seen = [byte for byte in range(256) if 32 < byte < 127 or (byte > 160 and byte != 173)]
-    others = [byte for byte in range(256) if byte not in seen]
-    return {chr(byte): byte for byte in seen} | {chr(256 + n): b for n, b in enumerate(others)}
-
-
-BYTES = _letters()
 
 
 def _scores(

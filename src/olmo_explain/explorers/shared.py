@@ -82,12 +82,11 @@ def label(name: str) -> str:
 
 def load_for(
     source: Source, dtype: str, prompt: str | Sequence[int], instead: str = ""
-) -> tuple[PreTrainedModel, Int[Tensor, "1 pos"], list[str]]:
-    """A model with its weights, the ids of a prompt, and its tokens as text.
+) -> tuple[PreTrainedModel, Any | None, Int[Tensor, "1 pos"]]:
+    """A model with its weights, its tokenizer, and the ids of a prompt.
 
-    Tokens of a model without a tokenizer are shown by their ids. Raises UsageError, in the words of
-    somebody who writes Python, where there is nothing to run or the prompt cannot be read;
-    `instead` says what else the explorer offers.
+    Raises UsageError, in the words of somebody who writes Python, where there is nothing to run or
+    the prompt cannot be read; `instead` says what else the explorer offers.
     """
     from olmo_explain.running import load, prompt_ids
 
@@ -103,6 +102,36 @@ def load_for(
             f"{source.name} comes without a tokenizer, so it cannot read a text",
             f"Give token ids, as prompt=[5, 6, 7]. {instead}",
         )
-    ids = prompt_ids(model, tokenizer, prompt)
-    decode = str if tokenizer is None else lambda token: tokenizer.decode([token])
-    return model, ids, [decode(token) for token in ids[0].tolist()]
+    return model, tokenizer, prompt_ids(model, tokenizer, prompt)
+
+
+def pieces(tokenizer: Any | None, ids: Sequence[int]) -> list[str]:
+    """Tokens as a reader may see them: their text, or the bytes of a part of a letter, as <F0><9F>.
+
+    Without a tokenizer their ids.
+    """
+    return [str(token) if tokenizer is None else _piece(tokenizer, token) for token in ids]
+
+
+def _piece(tokenizer: Any, token: int) -> str:
+    text = tokenizer.decode([token])
+    if "\ufffd" not in text:
+        return text
+    letters = tokenizer.convert_ids_to_tokens(token)
+    if not all(letter in BYTES for letter in letters):  # not a byte-level BPE
+        return text
+    data = bytes(BYTES[letter] for letter in letters)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return "".join(f"<{byte:02X}>" for byte in data)
+
+
+def _letters() -> dict[str, int]:
+    """The byte that each letter of a byte-level BPE's vocabulary stands for."""
+    seen = [byte for byte in range(256) if 32 < byte < 127 or (byte > 160 and byte != 173)]
+    others = [byte for byte in range(256) if byte not in seen]
+    return {chr(byte): byte for byte in seen} | {chr(256 + n): b for n, b in enumerate(others)}
+
+
+BYTES = _letters()

@@ -8,7 +8,7 @@ import traitlets
 from olmo_explain.by_hand import STEPS, Activations, run_by_hand
 from olmo_explain.checkpoint import ModelLike, read_config, resolve
 from olmo_explain.errors import UsageError
-from olmo_explain.explorers.shared import Explorer, label, load_for, script, style
+from olmo_explain.explorers.shared import Explorer, label, load_for, pieces, script, style
 from olmo_explain.proof import verify
 from olmo_explain.words import quoted
 
@@ -112,7 +112,7 @@ def explore_steps(
     source = resolve(model)
     config = read_config(source)
     layer = config.check_layer(layer)
-    loaded, ids, tokens = load_for(source, "bfloat16", prompt)
+    loaded, tokenizer, ids = load_for(source, "bfloat16", prompt)
     values = run_by_hand(loaded, ids)
     checked = {(result.layer, result.name): result for result in verify(loaded, ids).steps}
     results = [[checked[at, name] for name in STEPS] for at in range(config.num_hidden_layers)]
@@ -124,7 +124,7 @@ def explore_steps(
         name=label(source.name),
         layer_types=list(config.layer_types),
         sliding_window=config.sliding_window or 0,
-        tokens=tokens,
+        tokens=pieces(tokenizer, ids[0].tolist()),
         steps=_about_steps(loaded, values),
         equal=[[result.equal for result in row] for row in results],
         differences=[[result.max_abs_diff for result in row] for row in results],

@@ -15,15 +15,16 @@ function looking({ session, tokenizer, config, weights }) {
   const [changed, intact] = [session.fork(), session.fork()];
   const tokens = (ids) => Array.from(ids, (id) => tokenizer.piece(id));
 
-  return ({ text, written = [], at = null, layer = null, step = null, off = [], rope = "per-layer" }) => {
-    const asked = { off, rope };
+  return (asked) => {
+    const { text, written, at, layer, step, off, rope } = asked;
+    const what = { off, rope };
     const whole = [...tokenizer.encode(text), ...written];
     const ids = whole.slice(-LONGEST);
-    const about = { ids, tokens: tokens(ids), dropped: whole.length - ids.length };
+    const about = { asked, ids, tokens: tokens(ids), dropped: whole.length - ids.length };
     if (!ids.length) return { ...about, at: null };
     const here = at === null ? ids.length - 1 : Math.min(at, ids.length - 1);
 
-    const logits = changed.lens(ids, here, asked);
+    const logits = changed.lens(ids, here, what);
     const [L, V] = [logits.shape[0] - 1, logits.shape[1]];
     const shares = attentionPattern({ shape: [1, L + 1, V], data: logits.data }); // a softmax is a softmax
     const share = (depth, id) => shares.data[depth * V + id];
@@ -32,8 +33,8 @@ function looking({ session, tokenizer, config, weights }) {
     const before = attentionPattern({ shape: [1, 1, V], data: intact.logits(ids, { at: [here] }).data }).data;
     const [first] = largest(before, 1);
 
-    const rows = changed.attention(ids, asked);
-    const value = step === null ? null : changed.value(ids, layer, step, asked);
+    const rows = changed.attention(ids, what);
+    const value = step === null ? null : changed.value(ids, layer, step, what);
     return {
       ...about,
       at: here,
