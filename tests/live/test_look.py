@@ -71,7 +71,7 @@ def test_a_page_and_pytorch_show_the_same(live, python, text):
         check_same(*both(live, python, asked))
 
 
-@pytest.mark.parametrize("layer, step", [(None, "embedding"), (None, "final_norm"), (3, "mask")])
+@pytest.mark.parametrize("layer, step", [(0, "embedding"), (7, "final_norm"), (3, "mask")])
 def test_any_value_is_shown(live, python, layer, step):
     seen, expected = both(live, python, Asked(NEAR, layer=layer, step=step))
     check_same(seen, expected)

@@ -21,14 +21,14 @@ LONGEST = 128  # tokens: of a longer text the last ones are read
 @dataclass(frozen=True)
 class Asked:
     """What a reader chose. `written`: ids behind those of the text. `at`: the position whose next
-    token is asked for, None for the last. `step`: the name of a value of this layer, None for none;
-    a `layer` that is None stands for outside the layers. `off`: (layer, head) that write zeros.
+    token is asked for, None for the last. `step`: the name of a value, of this layer or outside the
+    layers; None for none. `off`: [layer, head] that write zeros.
     """
 
     text: str = ""
     written: Sequence[int] = field(default_factory=list)
     at: int | None = None
-    layer: int | None = None
+    layer: int = 0
     step: str | None = None
     off: Sequence[Sequence[int]] = field(default_factory=list)
     rope: str = "per-layer"
@@ -59,6 +59,7 @@ class Looking:
             "asked": asdict(asked),
             "ids": ids,
             "tokens": pieces(self._tokenizer, ids),
+            "tail": self._tokenizer.decode(asked.written) if self._tokenizer else "",
             "dropped": len(whole) - len(ids),
         }
         if not ids:
@@ -93,7 +94,7 @@ class Looking:
                 "answer": _bytes(shares[:, best[0]]),
             },
             "looks": _bytes(patterns[:, :, here, : here + 1]),
-            "pattern": None if asked.layer is None else _bytes(patterns[asked.layer]),
+            "pattern": _bytes(patterns[asked.layer]),
             "scores": {name: _bytes(score) for name, score in _scores(patterns, ids).items()}
             | {"written": _bytes(torch.stack(seen.written))},
             "value": seen.value
@@ -124,7 +125,7 @@ class Looking:
                 seen.written.append(self._how_much(layer, z[:, here, None], value[:, here, None]))
             elif name == "resid_post":
                 stream = value[0, here].float()
-            if (layer, name) == (asked.layer, asked.step):
+            if name == asked.step and layer in (asked.layer, None):
                 seen.value = value[0].float()
         seen.streams.append(stream)
         return seen

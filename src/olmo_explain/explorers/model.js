@@ -1,0 +1,269 @@
+// The live figure: a sentence goes through the model, and everything on its way can be asked for.
+
+const ASKED = ["text", "written", "at", "layer", "step", "off", "rope"]; // in the order of looking.py
+const STATE = [...ASKED, "head", "view", "score", "answer"];
+const SLOW = 4000; // milliseconds after which Python's silence is spoken of
+
+/** What is asked of the model by the reader's choices. Numbers of a step are asked for where they are shown. */
+const wanted = (model) => Object.fromEntries(ASKED.map((name) =>
+  [name, name === "step" && model.get("view") !== "values" ? null : model.get(name)]));
+const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+
+/**
+ * Keeps the answer that is shown in step with what the reader asks: from the page's engine, opened at the
+ * first question that the saved answer does not answer, or from Python. `tell(kind, …)` hears of it.
+ */
+function answering(model, tell) {
+  let shown = unpacked(model.get("answer"));
+  let [engine, opening, waiting, slow] = [undefined, null, [], 0];
+
+  const isShown = () => same(wanted(model), shown.asked);
+  const settle = (answer) => {
+    clearTimeout(slow);
+    for (const done of waiting.splice(0)) done(answer);
+  };
+
+  async function open() {
+    opening ??= engineOf(model, (arrived, parts) => tell("loading", arrived, parts));
+    slow ||= setTimeout(() => tell("slow"), SLOW);
+    try {
+      engine = await opening;
+      tell("open", engine);
+    } catch (error) {
+      opening = null;
+      tell("failed", error.message);
+      settle(null);
+    }
+    clearTimeout(slow);
+    slow = 0;
+    return engine;
+  }
+
+  /** Asks, if what is shown is not what is wanted; whether it is now. */
+  function refresh() {
+    if (!isShown() && engine) {
+      const before = performance.now();
+      shown = engine.look(wanted(model));
+      tell("computed", performance.now() - before);
+    }
+    if (isShown()) settle(shown);
+    else if (engine === undefined && !opening) open().then((opened) => opened && refreshed());
+    return isShown();
+  }
+  let refreshed = () => {};
+
+  return {
+    refresh,
+    shown: () => shown,
+    open,
+    /** The engine came, or Python answered: draw again. */
+    onChange: (draw) => (refreshed = draw),
+    heard: () => (shown = unpacked(model.get("answer"))),
+    isPython: () => engine === null,
+    /** The answer to what is wanted once it is there; null where it will not come. */
+    answered: (changes) => {
+      if (changes) for (const [name, value] of Object.entries(changes)) model.set(name, value);
+      return new Promise((done) => {
+        waiting.push(done);
+        refreshed();
+      });
+    },
+  };
+}
+
+/** The sentence: a field, what else to try, and the slider that pulls the halves of one apart. */
+function sentencePanel(model, { go }) {
+  const field = make("textarea", { rows: 1, spellcheck: false, dir: "auto", autocapitalize: "off", maxLength: 20000 });
+  field.setAttribute("data-lm-suppress-shortcuts", "true");
+  const tries = make("div", { className: "oe-model-row oe-model-tries" }, make("span", { className: "oe-model-label" }, "Try:"));
+  const texts = [model.get("own_text"), ...model.get("others")].map((text) => [`${text.split(" ").slice(0, 3).join(" ")} …`, text]);
+  for (const [name, text] of texts) tries.append(button(name, () => go({ text, written: [], at: null }), { title: text }));
+  const apart = model.get("apart");
+  const lines = make("input", { type: "range", min: 0, max: apart.length - 1, step: 1 });
+  lines.setAttribute("data-lm-suppress-shortcuts", "true");
+  const said = make("output", {});
+  lines.addEventListener("input", () => go({ text: apart[lines.valueAsNumber], written: [], at: null }));
+  const pull = make("div", { className: "oe-control" }, labelled("Pull its halves apart", lines), lines, said);
+  const note = make("p", { className: "oe-note" });
+  tries.append(pull);
+  const node = make("div", { className: "oe-model-sentence" }, labelled("Your sentence", field), field, tries, note);
+  if (!model.get("has_tokenizer")) {
+    node.replaceChildren(note);
+    note.textContent = "This model came without a tokenizer: its tokens are shown by their ids.";
+    return { node, field, tries, show() {} };
+  }
+  field.addEventListener("input", () => go({ text: field.value, written: [], at: null }));
+
+  const show = (answer) => {
+    const whole = model.get("text") + (model.get("written").length ? answer.tail : "");
+    if (field.value !== whole) field.value = whole;
+    field.style.height = "auto";
+    field.style.height = `${Math.min(field.scrollHeight + 2, 132)}px`;
+    if (model.get("written").length) field.scrollTop = field.scrollHeight;
+    const at = apart.indexOf(model.get("text"));
+    pull.hidden = at < 0;
+    if (at >= 0) {
+      lines.value = at;
+      said.value = at ? `${at} ${at === 1 ? "line" : "lines"} between` : "side by side";
+      lines.setAttribute("aria-valuetext", said.value);
+    }
+    note.textContent = answer.dropped
+      ? `This text has ${count(answer.ids.length + answer.dropped)} tokens: the last ${answer.ids.length} are read.` : "";
+  };
+  return { node, field, tries, show };
+}
+
+/** The tokens as chips, in one line that scrolls: the chosen one is where the next token is asked for. */
+function chips(model, { go }) {
+  const name = `oe-at-${Math.random().toString(36).slice(2, 8)}`;
+  const line = make("div", { className: "oe-model-chips", role: "radiogroup", ariaLabel: "Tokens" });
+  const step = (by) => () => go({ at: shownAt + by });
+  const [earlier, later] = [button("Earlier token", step(-1)), button("Later token", step(1))];
+  let [made, shownAt] = [null, 0];
+  const show = (answer) => {
+    shownAt = answer.at ?? 0;
+    if (!made || !same(made, answer.tokens)) {
+      line.replaceChildren(...answer.tokens.map((token, t) => {
+        const radio = make("input", { type: "radio", name, value: t });
+        radio.setAttribute("data-lm-suppress-shortcuts", "true");
+        radio.addEventListener("change", () => go({ at: t }));
+        return make("label", { title: `token ${answer.ids[t]}, position ${t}` }, radio, make("code", {}, visible(token)));
+      }));
+      made = answer.tokens;
+    }
+    earlier.disabled = !shownAt;
+    later.disabled = shownAt >= answer.ids.length - 1;
+    const chosen = line.children[shownAt];
+    if (!chosen) return;
+    chosen.firstChild.checked = true;
+    const [left, right] = [chosen.offsetLeft - line.offsetLeft, chosen.offsetLeft - line.offsetLeft + chosen.offsetWidth];
+    if (left < line.scrollLeft || right > line.scrollLeft + line.clientWidth) line.scrollLeft = left - line.clientWidth / 2;
+  };
+  /** Above their lines in the map, where they are not too wide for that. */
+  const align = ({ upright, left, right, narrow }) => {
+    line.classList.toggle("oe-model-aligned", !upright);
+    line.style.padding = upright ? "" : `4px ${right}px 0 ${left}px`;
+  };
+  return { node: line, buttons: [earlier, later], align, show };
+}
+
+const REGIME = [
+  ["per-layer", "right"],
+  ["yarn-everywhere", "YaRN everywhere", "What transformers 5.0 to 5.12 ran"],
+  ["yarn-lost", "YaRN lost", "What newer releases run of a model that these saved"],
+];
+
+/** What the figure says of itself: the head that is open, and what the reader's changes did. */
+function readout(model, answer, map, isOff) {
+  const [layer, head, looker] = [model.get("layer"), model.get("head"), map.looker(answer)];
+  const shares = [...map.patternRow(answer, looker)].map((share, key) => [key, share]).sort((a, b) => b[1] - a[1]).slice(0, 3);
+  const looks = shares.filter(([, share]) => share >= 0.01).map(([key, share]) =>
+    `${visible(answer.tokens[key])} ${percent(share)}`).join(", ");
+  const is = isOff(layer, head) ? " (off: it still looks, and writes zeros)" : "";
+  const { intact, next } = answer;
+  const changed = model.get("off").length || model.get("rope") !== "per-layer";
+  const effect = !changed ? `Next: ${visible(next.tokens[0])}, ${percent(next.shares[0])}.`
+    : `${visible(intact.token)} had ${percent(intact.share)} and has ${percent(intact.now)}` +
+      (next.tokens[0] === intact.token ? "." : `; now ${visible(next.tokens[0])} leads with ${percent(next.shares[0])}.`);
+  return `Head ${named(layer, head)} at ${visible(answer.tokens[looker])} looks at ${looks}${is}. ${effect}`;
+}
+
+function render({ model, el }) {
+  const go = (changes) => choose(model, changes);
+  const spoken = status();
+  const [tag, busy, said] = [make("p", { className: "oe-model-tag" }), make("p", { className: "oe-note oe-model-busy" }), make("p", { className: "oe-model-readout" })];
+  let distance = "";
+  const tell = (kind, ...about) => {
+    const [first, second] = about;
+    busy.classList.toggle("oe-problem", kind === "failed");
+    if (kind === "loading") busy.textContent = `Loading ${model.get("name").split(" ")[0]} into this page: part ${first} of ${second}.`;
+    else if (kind === "slow") busy.textContent = "Still waiting. In JupyterLab the figure needs its kernel: run its cell again.";
+    else if (kind === "failed") busy.textContent = `${first} What is shown was saved with the page.`;
+    else if (kind === "open") {
+      busy.textContent = "";
+      if (first) setTimeout(() => first.verify().then(({ max_abs_diff: most, prompts }) => {
+        distance = `; its logits lie within ${most.toExponential(1)} of PyTorch’s, measured here on ${prompts} prompts`;
+        sayTag();
+      }), 300);
+    } else if (kind === "computed") {
+      took = first;
+      sayTag();
+    }
+    if (kind === "failed" || kind === "slow") spoken.say(busy.textContent);
+  };
+  let took = null;
+  const sayTag = () => (tag.textContent = `${model.get("name")} · ` + (took === null
+    ? "computed by PyTorch, float32" : `computed in this page, float32${distance}`));
+  sayTag();
+
+  const live = answering(model, tell);
+  const shown = () => live.shown();
+  const heads = switches(model, go);
+  const map = modelMap(model, { shown, go });
+  const sentence = sentencePanel(model, { go, shown });
+  const tokens = chips(model, { go });
+  const layer = segments(model, "layer", { label: "Layer", go,
+    options: model.get("layer_types").map((kind, at) => [at, kind === "full_attention" ? `${at}·f` : String(at), KIND[kind]]) });
+  const view = segments(model, "view", { label: "Open", go,
+    options: [["heads", "this layer"], ["grid", "all heads"], ["values", "numbers"]] });
+  const rope = segments(model, "rope", { label: "RoPE", go, options: REGIME });
+  const panels = { heads: headsPanel(model, { go, heads }), grid: gridPanel(model, { go, heads }), values: valuesPanel(model, { go }) };
+  const next = nextPanel(model, { go, heads });
+  const writing = writer(model, { go, answered: live.answered, longest: model.get("longest"), ends: model.get("ends") });
+  const guide = model.get("apart").length ? tour(model, { go, answered: live.answered, spoken }) : null;
+  const empty = make("p", { className: "oe-model-none" }, "Type a sentence, and the model reads it.");
+
+  const body = make("div", { className: "oe-model-body" },
+    tokens.node, map.node, make("div", { className: "oe-model-row oe-model-layerline" }, layer.node, make("div", { className: "oe-model-row" }, ...tokens.buttons)),
+    make("div", { className: "oe-model-below" },
+      make("div", { className: "oe-model-opened" }, view.node, ...Object.values(panels).map(({ node }) => node)),
+      make("div", { className: "oe-model-side" },
+        heads.node, ...(model.get("has_yarn") ? [rope.node] : []), next.node, writing.node)),
+    said);
+  const root = make("section", { className: "oe oe-model", ariaLabel: "The model on a sentence" },
+    sentence.node, busy, ...(guide ? [guide.node] : []), empty, body, tag, spoken);
+  if (guide) sentence.tries.append(guide.open);
+  el.append(root);
+
+  sentence.field.addEventListener("input", writing.stop);
+  map.node.addEventListener("oe-layout", ({ detail }) => tokens.align(detail));
+  map.node.addEventListener("oe-hover", () => (said.textContent = readout(model, shown(), map, heads.isOff)));
+  // The first touch fetches the model, so that the first letter finds it here.
+  for (const event of ["pointerdown", "focusin"]) root.addEventListener(event, () => live.open(), { once: true });
+
+  const draw = () => {
+    const ready = live.refresh();
+    const answer = shown();
+    root.setAttribute("aria-busy", String(!ready));
+    sentence.show(answer);
+    writing.show();
+    empty.hidden = answer.at !== null;
+    body.hidden = answer.at === null;
+    if (answer.at === null) return;
+    for (const part of [tokens, layer, view, rope, heads, next]) part.show(answer);
+    for (const [name, panel] of Object.entries(panels)) {
+      panel.node.hidden = name !== model.get("view");
+      if (name === model.get("view")) panel.show(answer);
+    }
+    map.draw(answer);
+    said.textContent = readout(model, answer, map, heads.isOff);
+    if (ready && !writing.isRunning() && !guide?.isOpen()) spoken.say(said.textContent);
+  };
+  const heard = () => live.heard();
+  model.on("change:answer", heard);
+  const undo = redrawOn(model, STATE, draw);
+  live.onChange(draw);
+  const repaint = new MutationObserver(() => {
+    panels.heads.repaint();
+    draw();
+  });
+  repaint.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+  return () => {
+    undo();
+    model.off("change:answer", heard);
+    repaint.disconnect();
+    writing.stop();
+  };
+}
+
+export default { render };

@@ -17,7 +17,7 @@ from olmo_explain.checkpoint import (
     resolve,
     whole_number,
 )
-from olmo_explain.explorers.looking import Asked, Looking
+from olmo_explain.explorers.looking import LONGEST, Asked, Looking
 from olmo_explain.explorers.shared import Explorer, label, load_for, script, style
 from olmo_explain.ids import as_ids
 from olmo_explain.live import bundled, engine
@@ -39,6 +39,7 @@ APART = [
 """The sentence, its halves pulled apart: at last beyond the 32 tokens of tiny's window."""
 
 OTHERS = ("I gave you a horse, you gave me a", "She loves the sea, and he loves the")
+VALUES = ["embedding", *STEPS, "final_norm"]
 VIEWS = ("heads", "grid", "values")
 SCORES = ("induction", "previous", "first", "written")
 ASKED = ("text", "written", "at", "layer", "step", "off", "rope")
@@ -65,7 +66,7 @@ class ModelExplorer(Explorer):
     rope = traitlets.Enum(REGIMES, REGIMES[0]).tag(sync=True)
     view = traitlets.Enum(VIEWS, VIEWS[0]).tag(sync=True)
     score = traitlets.Enum(SCORES, SCORES[0]).tag(sync=True)
-    step = traitlets.Enum(list(STEPS), "resid_post").tag(sync=True)
+    step = traitlets.Enum(VALUES, "resid_post").tag(sync=True)
 
     name = traitlets.Unicode().tag(sync=True)
     own_text = traitlets.Unicode(help="the sentence that it was made with").tag(sync=True)
@@ -77,7 +78,9 @@ class ModelExplorer(Explorer):
     heads = traitlets.Int().tag(sync=True)
     sliding_window = traitlets.Int(0).tag(sync=True)
     has_yarn = traitlets.Bool().tag(sync=True)
-    steps = traitlets.Dict(help="which of the fifteen steps gives each value").tag(sync=True)
+    steps = traitlets.List(traitlets.Unicode(), VALUES).tag(sync=True)
+    longest = traitlets.Int(LONGEST, help="tokens: of more the last are read").tag(sync=True)
+    ends = traitlets.List(traitlets.Int(), help="ids that end a text").tag(sync=True)
     answer = traitlets.Dict(help="what is shown, for the choices in its `asked`").tag(sync=True)
 
     def __init__(self, model: PreTrainedModel, tokenizer: Any, **state):
@@ -89,8 +92,8 @@ class ModelExplorer(Explorer):
             heads=config.num_attention_heads,
             sliding_window=config.sliding_window or 0,
             has_yarn=any(rope.rope_type == "yarn" for rope in config.rope.values()),
-            steps=dict(STEPS),
             has_tokenizer=tokenizer is not None,
+            ends=np.atleast_1d(model.config.eos_token_id or []).tolist(),
             **state,
         )
         self._look()

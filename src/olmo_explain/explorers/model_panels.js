@@ -1,0 +1,223 @@
+// What the reader opens below the map: the heads of a layer, all heads by a score, the numbers of a step.
+
+const SCORE = {
+  induction: ["what followed", "How much of its attention goes to tokens that followed the same token earlier"],
+  previous: ["token before", "How much of its attention goes to the token before"],
+  first: ["first token", "How much of its attention goes to the first token of all"],
+  written: ["what it writes", "How long a vector it adds to the stream at the chosen token"],
+};
+
+/** Radio buttons side by side, for one trait: arrow keys move between them. `read` and `write` if it is not that. */
+function segments(model, trait, { label, options, go }) {
+  const name = `oe-${trait}-${Math.random().toString(36).slice(2, 8)}`;
+  const inputs = new Map();
+  const node = make("fieldset", { className: "oe-segments" }, make("legend", {}, label));
+  for (const [value, text, hint] of options) {
+    const input = make("input", { type: "radio", name, value: String(value) });
+    input.setAttribute("data-lm-suppress-shortcuts", "true");
+    input.addEventListener("change", () => go({ [trait]: value }));
+    inputs.set(value, input);
+    node.append(make("label", { title: hint ?? "" }, input, make("span", {}, text)));
+  }
+  return { node, show: () => inputs.forEach((input, value) => (input.checked = value === model.get(trait))) };
+}
+
+function button(text, act, properties = {}) {
+  const node = make("button", { type: "button", className: "oe-button", ...properties }, text);
+  node.addEventListener("click", act);
+  return node;
+}
+
+const named = (layer, head) => `${layer}.${head}`;
+
+/** Switching heads: what is off, said and undone in one place. */
+function switches(model, go) {
+  const off = () => model.get("off");
+  const isOff = (layer, head) => off().some(([l, h]) => l === layer && h === head);
+  const without = (heads) => off().filter(([l, h]) => !heads.some(([a, b]) => a === l && b === h));
+  const set = (heads, on) => go({ off: on ? without(heads) : [...without(heads), ...heads] });
+  const flip = (layer, head) => set([[layer, head]], isOff(layer, head));
+  const node = make("div", { className: "oe-model-off" });
+  const show = () => {
+    const heads = off();
+    const layer = model.get("layer");
+    const whole = Array.from({ length: model.get("heads") }, (_, head) => [layer, head]);
+    const allOff = whole.every(([l, h]) => isOff(l, h));
+    const list = heads.slice(0, 8).map(([l, h]) =>
+      button(`${named(l, h)} ✕`, () => flip(l, h), { className: "oe-button oe-model-chip", ariaLabel: `Switch head ${named(l, h)} on again` }));
+    if (heads.length > 8) list.push(make("span", {}, `and ${heads.length - 8} more`));
+    const focus = document.activeElement?.dataset?.act;
+    const act = (name, text, to) => {
+      const made = button(text, to);
+      made.dataset.act = name;
+      return made;
+    };
+    node.replaceChildren(
+      make("span", { className: "oe-model-label" }, heads.length ? "Off:" : "Every head is on."), ...list,
+      act("layer", allOff ? `Layer ${layer} on` : `Layer ${layer} off`, () => set(whole, allOff)),
+      ...(heads.length ? [act("all", "All on", () => go({ off: [] }))] : []));
+    if (focus) node.querySelector(`[data-act="${focus}"]`)?.focus();
+  };
+  return { node, show, isOff, flip };
+}
+
+/** The heads of the chosen layer: each a thumbnail of its pattern, and its switch. */
+function headsPanel(model, { go, heads }) {
+  const group = `oe-head-${Math.random().toString(36).slice(2, 8)}`;
+  const cards = Array.from({ length: model.get("heads") }, (_, head) => {
+    const canvas = make("canvas", { ariaHidden: "true" });
+    const radio = make("input", { type: "radio", name: group, value: head });
+    radio.setAttribute("data-lm-suppress-shortcuts", "true");
+    radio.addEventListener("change", () => go({ head }));
+    const name = make("span", {});
+    const flip = button("on", () => heads.flip(model.get("layer"), head), { className: "oe-button oe-model-switch", role: "switch" });
+    const node = make("div", { className: "oe-model-head" }, make("label", {}, radio, canvas, name), flip);
+    return { node, canvas, radio, name, flip, head };
+  });
+  const node = make("div", { className: "oe-model-heads", role: "group" }, ...cards.map(({ node }) => node));
+  let painted = null;
+  const show = (answer) => {
+    const layer = model.get("layer");
+    node.ariaLabel = `The heads of layer ${layer}`;
+    const T = answer.ids.length;
+    for (const { node, canvas, radio, name, flip, head } of cards) {
+      const off = heads.isOff(layer, head);
+      radio.checked = head === model.get("head");
+      name.textContent = `Head ${head}`;
+      flip.ariaChecked = String(!off);
+      flip.ariaLabel = `Head ${named(layer, head)}`;
+      flip.textContent = off ? "off" : "on";
+      node.classList.toggle("oe-model-is-off", off);
+      if (painted !== answer.pattern)
+        paint(canvas, T, T, (q, k) => [...ink(), Math.round(255 * Math.min(1, answer.pattern[(head * T + q) * T + k] ** 0.6))]);
+    }
+    painted = answer.pattern;
+  };
+  return { node, show, repaint: () => (painted = null) };
+}
+
+/** The accent as numbers, for what is painted: a canvas inherits no colour. */
+const ink = () => (isDark() ? [79, 209, 181] : [11, 107, 94]);
+const isDark = () =>
+  document.documentElement.dataset.theme === "dark" || document.body.dataset.jpThemeLight === "false";
+
+/** All heads of the model, coloured by a score on this text. */
+function gridPanel(model, { go, heads }) {
+  const [layers, H] = [model.get("layer_types").length, model.get("heads")];
+  const canvas = make("canvas", { role: "img" });
+  const marker = make("div", { className: "oe-frame" });
+  const crosses = make("div", { className: "oe-model-crosses", ariaHidden: "true" });
+  const score = segments(model, "score", { label: "Coloured by", go,
+    options: Object.entries(SCORE).map(([value, [text, hint]]) => [value, text, hint]) });
+  let flips = false;
+  const click = button("", () => { flips = !flips; what(); });
+  const what = () => (click.textContent = flips ? "A click switches a head" : "A click opens a head");
+  what();
+  const [best, note] = [make("div", { className: "oe-model-row" }), make("p", { className: "oe-note" })];
+  const rows = model.get("layer_types").map((kind, layer) =>
+    make("span", {}, layers > 16 && layer % 4 ? "" : `${layer}${kind === "full_attention" ? " full" : ""}`));
+  canvas.addEventListener("click", (event) => {
+    const box = canvas.getBoundingClientRect();
+    const place = (offset, size, count) => Math.min(Math.max(Math.floor((offset / size) * count), 0), count - 1);
+    const [layer, head] = [place(event.clientY - box.top, box.height, layers), place(event.clientX - box.left, box.width, H)];
+    if (flips) heads.flip(layer, head);
+    else go({ layer, head });
+  });
+  const node = make("div", { className: "oe-model-gridpanel" }, score.node,
+    make("div", { className: "oe-model-grid" },
+      make("div", { className: "oe-model-layers", ariaHidden: "true" }, ...rows),
+      make("div", { className: "oe-matrix" }, canvas, crosses, marker)),
+    note, make("div", { className: "oe-model-row" }, click, best));
+  const show = (answer) => {
+    score.show();
+    const name = model.get("score");
+    const scores = answer.scores[name];
+    const most = Math.max(...scores);
+    const known = !Number.isNaN(most);
+    const digits = (x) => (name === "written" ? x.toFixed(2) : percent(x));
+    paint(canvas, layers, H, (l, h) => [...ink(), known ? Math.round(235 * (scores[l * H + h] / (most || 1)) ** 0.8) + 12 : 12]);
+    const ranked = known ? [...scores.keys()].sort((a, b) => scores[b] - scores[a]).slice(0, 3) : [];
+    const place = (i) => [Math.floor(i / H), i % H];
+    best.replaceChildren(...ranked.map((i) => {
+      const [layer, head] = place(i);
+      return button(`${named(layer, head)}: ${digits(scores[i])}`, () => go({ layer, head }), { ariaLabel: `Open head ${named(layer, head)}, ${digits(scores[i])}` });
+    }));
+    note.textContent = known ? `${SCORE[name][1]}: from 0 to ${digits(most)}. Rows are layers, columns heads.`
+      : name === "induction" ? "No token of this text stands in it twice, so none was followed by anything before." : "One token has none before it.";
+    canvas.ariaLabel = `${layers} layers by ${H} heads. ${note.textContent}`;
+    crosses.replaceChildren(...model.get("off").map(([l, h]) => {
+      const cross = make("i");
+      frame(cross, layers, H, l, h);
+      return cross;
+    }));
+    frame(marker, layers, H, model.get("layer"), model.get("head"));
+  };
+  return { node, show };
+}
+
+/** The numbers of one value, of the chosen head where it has heads: a row for each token. */
+function valuesPanel(model, { go }) {
+  const step = menu(model, "step", { label: "Value", options: model.get("steps").map((name) => [name, name]) });
+  const canvas = make("canvas", { role: "img" });
+  const marker = make("div", { className: "oe-frame" });
+  const [note, read] = [make("p", { className: "oe-note" }), make("output", { className: "oe-model-number" })];
+  const column = make("input", { type: "range", min: 0, step: 1, value: 0 });
+  column.setAttribute("data-lm-suppress-shortcuts", "true");
+  const node = make("div", {}, step.node,
+    make("div", { className: "oe-matrix oe-model-values" }, canvas, marker), note,
+    make("div", { className: "oe-control" }, labelled("Number", column), column, read));
+  let [matrix, drawn] = [null, null];
+  const readOut = () => {
+    if (!matrix) return;
+    const n = Math.min(column.valueAsNumber, matrix.columns - 1);
+    const value = matrix.data[matrix.row * matrix.columns + n];
+    read.value = `${visible(matrix.token)}, ${n}: ${value < HIDDEN_BELOW ? "hidden" : Number(value.toPrecision(5)).toString().replace("-", "−")}`;
+    frame(marker, matrix.rows, matrix.columns, matrix.row, n);
+  };
+  column.addEventListener("input", readOut);
+  pickable(canvas, (row, n) => {
+    column.value = n;
+    if (row !== matrix.row) go({ at: row });
+    readOut();
+  });
+  const show = (answer) => {
+    step.show();
+    if (!answer.value) return;
+    matrix = ofHead(answer.value, model, answer);
+    column.max = matrix.columns - 1;
+    if (drawn !== answer.value || matrix.head !== canvas.dataset.head) {
+      const seen = matrix.data.filter((x) => x > HIDDEN_BELOW);
+      const most = Math.max(...seen.map(Math.abs), 1e-30);
+      paint(canvas, matrix.rows, matrix.columns, (r, c) => {
+        const value = matrix.data[r * matrix.columns + c];
+        if (value < HIDDEN_BELOW) return [128, 128, 128, 70];
+        return [...(value < 0 ? [201, 106, 34] : ink()), Math.round(255 * Math.min(1, Math.abs(value) / most) ** 0.5)];
+      });
+      const range = [Math.min(...seen), Math.max(...seen)].map((x) => Number(x.toPrecision(3)).toString().replace("-", "−"));
+      note.textContent = `${model.get("step")}${matrix.head ? `, ${matrix.head}` : ""}: a row for each token, ${matrix.columns} numbers in it, ` +
+        `from ${range[0]} to ${range[1]}. Green above zero, orange below${seen.length < matrix.data.length ? ", grey hidden" : ""}.`;
+      canvas.ariaLabel = note.textContent;
+      canvas.dataset.head = matrix.head;
+      drawn = answer.value;
+    }
+    readOut();
+  };
+  return { node, show };
+}
+
+const HIDDEN_BELOW = -1e37; // what the mask writes
+
+/** The matrix (tokens, numbers) of a value as the reference shapes it, for the chosen head. */
+function ofHead({ shape, data }, model, answer) {
+  const T = answer.ids.length;
+  const [rows, columns] = [T, shape.at(-1)];
+  const about = { rows, columns, row: answer.at, token: answer.tokens[answer.at], head: "" };
+  if (shape.length === 2) return { ...about, data };
+  const [count, head] = [shape[0] === T && model.get("step") === "z" ? shape[1] : shape[0], model.get("head")];
+  const h = Math.floor((head * count) / model.get("heads")); // of a key-value head, and of a mask, which is one for all
+  const label = count === 1 ? "" : count === model.get("heads") ? `head ${h}` : `key-value head ${h}`;
+  if (model.get("step") !== "z") return { ...about, head: label, data: data.subarray(h * T * columns, (h + 1) * T * columns) };
+  const own = new Float32Array(T * columns);
+  for (let t = 0; t < T; t++) own.set(data.subarray((t * count + h) * columns, (t * count + h + 1) * columns), t * columns);
+  return { ...about, head: label, data: own };
+}

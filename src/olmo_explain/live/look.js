@@ -9,7 +9,7 @@ const LONGEST = 128; // tokens: of a longer text the last ones are read
 /**
  * A function from { text, written, at, layer, step, off, rope } to all that is shown of it. `written`:
  * ids behind those of the text. `at`: the position whose next token is asked for, null for the last.
- * `step`: the name of a value of this layer, null for none; a `layer` that is null stands for outside.
+ * `step`: the name of a value, of this layer or outside the layers; null for none.
  */
 function looking({ session, tokenizer, config, weights }) {
   const [changed, intact] = [session.fork(), session.fork()];
@@ -20,7 +20,7 @@ function looking({ session, tokenizer, config, weights }) {
     const what = { off, rope };
     const whole = [...tokenizer.encode(text), ...written];
     const ids = whole.slice(-LONGEST);
-    const about = { asked, ids, tokens: tokens(ids), dropped: whole.length - ids.length };
+    const about = { asked, ids, tokens: tokens(ids), tail: tokenizer.decode(written), dropped: whole.length - ids.length };
     if (!ids.length) return { ...about, at: null };
     const here = at === null ? ids.length - 1 : Math.min(at, ids.length - 1);
 
@@ -34,7 +34,7 @@ function looking({ session, tokenizer, config, weights }) {
     const [first] = largest(before, 1);
 
     const rows = changed.attention(ids, what);
-    const value = step === null ? null : changed.value(ids, layer, step, what);
+    const value = step === null ? null : changed.value(ids, OUTSIDE.includes(step) ? null : layer, step, what);
     return {
       ...about,
       at: here,
@@ -50,7 +50,7 @@ function looking({ session, tokenizer, config, weights }) {
         answer: Float32Array.from(guesses, (_, depth) => share(depth, best[0])),
       },
       looks: lookingBack(rows, here),
-      pattern: layer === null ? null : wholePattern(rows[layer]),
+      pattern: wholePattern(rows[layer]),
       scores: { ...attentionScoresOf(rows, ids), written: howMuch(rows, here, weights, config) },
       value: value && { shape: value.shape.slice(1), data: value.data },
     };
