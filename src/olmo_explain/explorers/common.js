@@ -96,7 +96,7 @@ function status() {
     if (!isProblem) node.classList.remove("oe-problem");
     clearTimeout(timer);
     timer = setTimeout(() => {
-      node.textContent = text;
+      if (node.textContent !== text) node.textContent = text; // else it would be heard again
       node.classList.toggle("oe-problem", isProblem);
     }, 400);
   };

@@ -17,6 +17,7 @@ function answering(model, tell) {
   let shown = unpacked(model.get("answer"));
   let [engine, opening, waiting, slow] = [undefined, null, [], 0];
 
+  let refreshed = () => {};
   const isShown = () => same(wanted(model), shown.asked);
   const settle = (answer) => {
     clearTimeout(slow);
@@ -24,11 +25,14 @@ function answering(model, tell) {
   };
 
   async function open() {
-    opening ??= engineOf(model, (arrived, parts) => tell("loading", arrived, parts));
+    if (opening || engine !== undefined) return;
+    opening = engineOf(model, (arrived, parts) => tell("loading", arrived, parts));
     slow ||= setTimeout(() => tell("slow"), SLOW);
     try {
       engine = await opening;
       tell("open", engine);
+      opening = null;
+      refreshed();
     } catch (error) {
       opening = null;
       tell("failed", error.message);
@@ -36,7 +40,6 @@ function answering(model, tell) {
     }
     clearTimeout(slow);
     slow = 0;
-    return engine;
   }
 
   /** Asks, if what is shown is not what is wanted; whether it is now. */
@@ -47,10 +50,9 @@ function answering(model, tell) {
       tell("computed", performance.now() - before);
     }
     if (isShown()) settle(shown);
-    else if (engine === undefined && !opening) open().then((opened) => opened && refreshed());
+    else open(); // and then once more
     return isShown();
   }
-  let refreshed = () => {};
 
   return {
     refresh,
@@ -59,15 +61,12 @@ function answering(model, tell) {
     /** The engine came, or Python answered: draw again. */
     onChange: (draw) => (refreshed = draw),
     heard: () => (shown = unpacked(model.get("answer"))),
-    isPython: () => engine === null,
+    isBusy: () => !isShown() && (opening !== null || engine === null),
     /** The answer to what is wanted once it is there; null where it will not come. */
-    answered: (changes) => {
-      if (changes) for (const [name, value] of Object.entries(changes)) model.set(name, value);
-      return new Promise((done) => {
-        waiting.push(done);
-        refreshed();
-      });
-    },
+    answered: () => new Promise((done) => {
+      waiting.push(done);
+      refreshed();
+    }),
   };
 }
 
@@ -153,19 +152,23 @@ const REGIME = [
   ["yarn-lost", "YaRN lost", "What newer releases run of a model that these saved"],
 ];
 
-/** What the figure says of itself: the head that is open, and what the reader's changes did. */
+/** What the figure says of itself, tokens as elements: the open head, and what the reader's changes did. */
 function readout(model, answer, map, isOff) {
   const [layer, head, looker] = [model.get("layer"), model.get("head"), map.looker(answer)];
-  const shares = [...map.patternRow(answer, looker)].map((share, key) => [key, share]).sort((a, b) => b[1] - a[1]).slice(0, 3);
-  const looks = shares.filter(([, share]) => share >= 0.01).map(([key, share]) =>
-    `${visible(answer.tokens[key])} ${percent(share)}`).join(", ");
-  const is = isOff(layer, head) ? " (off: it still looks, and writes zeros)" : "";
+  const token = (text) => make("code", {}, visible(text));
+  const shares = [...map.patternRow(answer, looker)].map((share, key) => [key, share])
+    .sort((a, b) => b[1] - a[1]).slice(0, 3).filter(([, share]) => share >= 0.01);
+  const looks = shares.flatMap(([key, share], i) => [i ? ", " : "", token(answer.tokens[key]), ` ${percent(share)}`]);
   const { intact, next } = answer;
   const changed = model.get("off").length || model.get("rope") !== "per-layer";
-  const effect = !changed ? `Next: ${visible(next.tokens[0])}, ${percent(next.shares[0])}.`
-    : `${visible(intact.token)} had ${percent(intact.share)} and has ${percent(intact.now)}` +
-      (next.tokens[0] === intact.token ? "." : `; now ${visible(next.tokens[0])} leads with ${percent(next.shares[0])}.`);
-  return `Head ${named(layer, head)} at ${visible(answer.tokens[looker])} looks at ${looks}${is}. ${effect}`;
+  return [
+    `Head ${named(layer, head)} at `, token(answer.tokens[looker]), " looks at ", ...looks,
+    isOff(layer, head) ? " (off: it still looks, and writes zeros). " : ". ",
+    ...(!changed ? ["Next: ", token(next.tokens[0]), ` ${percent(next.shares[0])}.`]
+      : [token(intact.token), ` had ${percent(intact.share)} and has ${percent(intact.now)}`,
+        ...(next.tokens[0] === intact.token ? ["."]
+          : ["; now ", token(next.tokens[0]), ` leads with ${percent(next.shares[0])}.`])]),
+  ];
 }
 
 function render({ model, el }) {
@@ -227,14 +230,15 @@ function render({ model, el }) {
 
   sentence.field.addEventListener("input", writing.stop);
   map.node.addEventListener("oe-layout", ({ detail }) => tokens.align(detail));
-  map.node.addEventListener("oe-hover", () => (said.textContent = readout(model, shown(), map, heads.isOff)));
+  const sayLooks = () => said.replaceChildren(...readout(model, shown(), map, heads.isOff));
+  map.node.addEventListener("oe-hover", sayLooks);
   // The first touch fetches the model, so that the first letter finds it here.
   for (const event of ["pointerdown", "focusin"]) root.addEventListener(event, () => live.open(), { once: true });
 
   const draw = () => {
     const ready = live.refresh();
     const answer = shown();
-    root.setAttribute("aria-busy", String(!ready));
+    root.setAttribute("aria-busy", String(live.isBusy()));
     sentence.show(answer);
     writing.show();
     empty.hidden = answer.at !== null;
@@ -246,7 +250,7 @@ function render({ model, el }) {
       if (name === model.get("view")) panel.show(answer);
     }
     map.draw(answer);
-    said.textContent = readout(model, answer, map, heads.isOff);
+    sayLooks();
     if (ready && !writing.isRunning() && !guide?.isOpen()) spoken.say(said.textContent);
   };
   const heard = () => live.heard();

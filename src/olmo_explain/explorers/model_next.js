@@ -70,7 +70,8 @@ function writer(model, { go, answered, longest, ends }) {
     running = true;
     show();
     for (let n = 0; n < count && running; n++) {
-      const answer = await answered({ at: null });
+      go({ at: null });
+      const answer = await answered();
       if (!answer || !running || answer.at === null || answer.ids.length >= longest) break;
       const id = drawn(answer.next, temperature.valueAsNumber);
       if (ends.includes(id)) break;

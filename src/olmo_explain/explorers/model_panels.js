@@ -171,7 +171,7 @@ function valuesPanel(model, { go }) {
     if (!matrix) return;
     const n = Math.min(column.valueAsNumber, matrix.columns - 1);
     const value = matrix.data[matrix.row * matrix.columns + n];
-    read.value = `${visible(matrix.token)}, ${n}: ${value < HIDDEN_BELOW ? "hidden" : Number(value.toPrecision(5)).toString().replace("-", "−")}`;
+    read.value = `${visible(matrix.token)}, ${n}: ${value < HIDDEN_BELOW ? "hidden" : Number(value.toPrecision(7)).toString().replace("-", "−")}`;
     frame(marker, matrix.rows, matrix.columns, matrix.row, n);
   };
   column.addEventListener("input", readOut);

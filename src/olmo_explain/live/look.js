@@ -15,7 +15,7 @@ function looking({ session, tokenizer, config, weights }) {
   const [changed, intact] = [session.fork(), session.fork()];
   const tokens = (ids) => Array.from(ids, (id) => tokenizer.piece(id));
 
-  return (asked) => {
+  const look = (asked) => {
     const { text, written, at, layer, step, off, rope } = asked;
     const what = { off, rope };
     const whole = [...tokenizer.encode(text), ...written];
@@ -55,6 +55,8 @@ function looking({ session, tokenizer, config, weights }) {
       value: value && { shape: value.shape.slice(1), data: value.data },
     };
   };
+  /** How many positions layers have computed for all answers so far. */
+  return Object.assign(look, { computed: () => changed.computed + intact.computed });
 }
 
 /** One row of (1, N, V): the shares of all tokens. */
