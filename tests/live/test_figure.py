@@ -291,9 +291,7 @@ def test_the_tour_moves_the_figure_and_puts_everything_back(figure, tiny):
     check_bars(figure, likely(tiny, logits_of(tiny, "My own sentence")[-1]))
 
 
-@pytest.mark.parametrize(
-    "score", ["what followed", "token before", "first token", "what it writes"]
-)
+@pytest.mark.parametrize("score", ["what followed", "what it writes"])
 def test_the_grid_opens_a_head_and_switches_it(figure, score):
     figure.get_by_role("radio", name="all heads").check()
     figure.get_by_role("radio", name=score).check()

@@ -80,7 +80,7 @@ function sentencePanel(model, { go }) {
   const apart = model.get("apart");
   const lines = make("input", { type: "range", min: 0, max: apart.length - 1, step: 1 });
   lines.setAttribute("data-lm-suppress-shortcuts", "true");
-  const said = make("output", {});
+  const said = make("span");
   lines.addEventListener("input", () => go({ text: apart[lines.valueAsNumber], written: [], at: null }));
   const pull = make("div", { className: "oe-control" }, labelled("Pull its halves apart", lines), lines, said);
   const note = make("p", { className: "oe-note" });
@@ -103,8 +103,8 @@ function sentencePanel(model, { go }) {
     pull.hidden = at < 0;
     if (at >= 0) {
       lines.value = at;
-      said.value = at ? `${at} ${at === 1 ? "line" : "lines"} between` : "side by side";
-      lines.setAttribute("aria-valuetext", said.value);
+      said.textContent = at ? `${at} ${at === 1 ? "line" : "lines"} between` : "side by side";
+      lines.setAttribute("aria-valuetext", said.textContent);
     }
     note.textContent = answer.dropped
       ? `This text has ${count(answer.ids.length + answer.dropped)} tokens: the last ${answer.ids.length} are read.` : "";

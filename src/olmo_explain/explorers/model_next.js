@@ -54,8 +54,12 @@ function writer(model, { go, answered, longest, ends }) {
   let running = false;
   const temperature = make("input", { type: "range", min: 0, max: 1.5, step: 0.1, value: 0 });
   temperature.setAttribute("data-lm-suppress-shortcuts", "true");
-  const said = make("output", {});
-  const sayTemperature = () => (said.value = temperature.valueAsNumber ? temperature.valueAsNumber.toFixed(1) : "0: always the first");
+  const said = make("span");
+  const sayTemperature = () => {
+    const value = temperature.valueAsNumber;
+    said.textContent = value ? value.toFixed(1) : "0: always the first";
+    temperature.setAttribute("aria-valuetext", said.textContent);
+  };
   temperature.addEventListener("input", sayTemperature);
   sayTemperature();
   const start = button("Write on", () => (running ? (running = false) : write(Infinity)), { className: "oe-button oe-primary" });

@@ -160,7 +160,7 @@ function valuesPanel(model, { go }) {
   const step = menu(model, "step", { label: "Value", options: model.get("steps").map((name) => [name, name]) });
   const canvas = make("canvas", { role: "img" });
   const marker = make("div", { className: "oe-frame" });
-  const [note, read] = [make("p", { className: "oe-note" }), make("output", { className: "oe-model-number" })];
+  const [note, read] = [make("p", { className: "oe-note" }), make("span", { className: "oe-model-number" })];
   const column = make("input", { type: "range", min: 0, step: 1, value: 0 });
   column.setAttribute("data-lm-suppress-shortcuts", "true");
   const node = make("div", {}, step.node,
@@ -171,7 +171,9 @@ function valuesPanel(model, { go }) {
     if (!matrix) return;
     const n = Math.min(column.valueAsNumber, matrix.columns - 1);
     const value = matrix.data[matrix.row * matrix.columns + n];
-    read.value = `${visible(matrix.token)}, ${n}: ${value < HIDDEN_BELOW ? "hidden" : Number(value.toPrecision(7)).toString().replace("-", "−")}`;
+    const number = value < HIDDEN_BELOW ? "hidden" : Number(value.toPrecision(7)).toString().replace("-", "−");
+    read.textContent = `${visible(matrix.token)}, ${n}: ${number}`;
+    column.setAttribute("aria-valuetext", read.textContent);
     frame(marker, matrix.rows, matrix.columns, matrix.row, n);
   };
   column.addEventListener("input", readOut);
