@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import olmo_explain as oe
-from olmo_explain.explorers.looking import LONGEST, Asked, Looking
+from olmo_explain.checkpoint import REGIMES
+from olmo_explain.explorers.looking import LONGEST, SCORES, Asked, Looking
 from olmo_explain.explorers.shared import pieces
 
 CLOSE = 1e-4
@@ -65,10 +66,18 @@ def check_same(seen: Any, expected: Any, where: str = "") -> None:
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
 def test_a_page_and_pytorch_show_the_same(live, python, text):
     draw = random.Random(len(text))
-    for rope in ("per-layer", "yarn-everywhere", "yarn-lost"):
+    for rope, score in zip(REGIMES, SCORES, strict=False):
         off = [[draw.randrange(8), draw.randrange(4)] for _ in range(draw.randrange(4))]
-        asked = Asked(text, [5, 6], draw.choice([None, 0, 7]), draw.randrange(8), "q", off, rope)
+        asked = Asked(
+            text, [5, 6], draw.choice([None, 0, 7]), draw.randrange(8), score, "q", off, rope
+        )
         check_same(*both(live, python, asked))
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_every_score_is_the_same(live, python, score):
+    for text in TEXTS[:4]:
+        check_same(*both(live, python, Asked(text, off=[[2, 0]], score=score)))
 
 
 @pytest.mark.parametrize("layer, step", [(0, "embedding"), (7, "final_norm"), (3, "mask")])
@@ -97,23 +106,22 @@ def test_scores_are_those_of_their_definition(live, python, tiny):
     model, tokenizer = tiny
     ids = tokenizer(NEAR, return_tensors="pt").input_ids
     patterns = oe.running.attention_patterns(model, ids)[:, 0]  # (L, H, T, T)
-    tokens, scores = ids[0].tolist(), python(Asked(NEAR))["scores"]
+    tokens = ids[0].tolist()
+
+    def score(name: str) -> np.ndarray:
+        return np.frombuffer(python(Asked(NEAR, score=name))["scores"], "<f4").reshape(8, 4)
+
     shares = []
     for query, token in enumerate(tokens):
         keys = [key + 1 for key in range(query) if tokens[key] == token]
         if keys:
             shares.append(patterns[:, :, query, keys].sum(-1))
     assert len(shares) == 2  # news and from
-    np.testing.assert_allclose(
-        np.frombuffer(scores["induction"], "<f4").reshape(8, 4), sum(shares) / 2, atol=1e-6
-    )
+    np.testing.assert_allclose(score("induction"), sum(shares) / 2, atol=1e-6)
     before = sum(patterns[:, :, query, query - 1] for query in range(1, 11)) / 10
-    np.testing.assert_allclose(
-        np.frombuffer(scores["previous"], "<f4").reshape(8, 4), before, atol=1e-6
-    )
+    np.testing.assert_allclose(score("previous"), before, atol=1e-6)
     added = oe.head_contributions(model, ids, layer=7)[0, -1].norm(dim=-1)  # (H,)
-    written = np.frombuffer(scores["written"], "<f4").reshape(8, 4)[7]
-    np.testing.assert_allclose(written, added, rtol=1e-5)
+    np.testing.assert_allclose(score("written")[7], added, rtol=1e-5)
 
 
 def test_part_of_a_letter_is_shown_by_its_bytes(live, tiny):

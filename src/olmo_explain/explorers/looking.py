@@ -1,6 +1,6 @@
 """What a figure shows of one run, computed by PyTorch: live/look.js gathers the same in a page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -18,17 +18,22 @@ CHOICES = 40  # the most likely next tokens, among which a reader may also draw
 LONGEST = 128  # tokens: of a longer text the last ones are read
 
 
+Patterns = Float[Tensor, "layers heads query key"]
+
+
 @dataclass(frozen=True)
 class Asked:
     """What a reader chose. `written`: ids behind those of the text. `at`: the position whose next
-    token is asked for, None for the last. `step`: the name of a value, of this layer or outside the
-    layers; None for none. `off`: [layer, head] that write zeros.
+    token is asked for, None for the last. `score`: one of SCORES, None for none. `step`: the name
+    of a value, of this layer or outside the layers; None for none. `off`: [layer, head] that write
+    zeros.
     """
 
     text: str = ""
     written: Sequence[int] = field(default_factory=list)
     at: int | None = None
     layer: int = 0
+    score: str | None = None
     step: str | None = None
     off: Sequence[Sequence[int]] = field(default_factory=list)
     rope: str = "per-layer"
@@ -91,12 +96,10 @@ class Looking:
             "lens": {
                 "tokens": pieces(self._tokenizer, guesses.tolist()),
                 "shares": _bytes(shares.gather(1, guesses[:, None])),
-                "answer": _bytes(shares[:, best[0]]),
             },
             "looks": _bytes(patterns[:, :, here, : here + 1]),
             "pattern": _bytes(patterns[asked.layer]),
-            "scores": {name: _bytes(score) for name, score in _scores(patterns, ids).items()}
-            | {"written": _bytes(torch.stack(seen.written))},
+            "scores": asked.score and _bytes(SCORES[asked.score](patterns, seen, ids)),
             "value": seen.value
             if seen.value is None
             else {"shape": list(seen.value.shape), "data": _bytes(seen.value)},
@@ -145,25 +148,23 @@ class Looking:
         return added[0, 0].norm(dim=-1)
 
 
-def _scores(
-    patterns: Float[Tensor, "layers heads query key"], ids: list[int]
-) -> dict[str, Float[Tensor, "layers heads"]]:
-    """What the heads attend to on this text: a mean over queries, NaN over none.
-
-    The share that goes to the token before, to the first token of all, and to those that followed
-    the same token earlier.
-    """
+def _induction(patterns: Patterns, seen: Seen, ids: list[int]) -> Float[Tensor, "layers heads"]:
     tokens = torch.tensor(ids)
     earlier = (tokens[:, None] == tokens).tril(-1)  # (query, key): the same token, before
-    followers = torch.zeros_like(earlier)
-    followers[:, 1:] = earlier[:, :-1]
-    repeated = followers[earlier.any(-1)]
-    after = patterns[:, :, 1:]
-    return {
-        "previous": after.diagonal(dim1=-2, dim2=-1).mean(-1),
-        "first": after[..., 0].mean(-1),
-        "induction": (patterns[:, :, earlier.any(-1)] * repeated).sum(-1).mean(-1),
-    }
+    followers = earlier.roll(1, dims=1)  # the last key is nobody's past
+    repeated = earlier.any(-1)
+    return (patterns[:, :, repeated] * followers[repeated]).sum(-1).mean(-1)
+
+
+SCORES: dict[str, Callable[[Patterns, Seen, list[int]], Float[Tensor, "layers heads"]]] = {
+    "induction": _induction,
+    "previous": lambda patterns, *_: patterns[:, :, 1:].diagonal(dim1=-2, dim2=-1).mean(-1),
+    "first": lambda patterns, *_: patterns[:, :, 1:, 0].mean(-1),
+    "written": lambda patterns, seen, ids: torch.stack(seen.written),
+}
+"""What can be said of each head on a text. Three are means over the queries, NaN over none, of the
+share that goes to tokens that followed the same token earlier, to the token before, and to the
+first token of all; `written` is how long a vector a head adds at the chosen position."""
 
 
 def _bytes(values: Tensor) -> bytes:

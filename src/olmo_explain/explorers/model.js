@@ -1,12 +1,13 @@
 // The live figure: a sentence goes through the model, and everything on its way can be asked for.
 
-const ASKED = ["text", "written", "at", "layer", "step", "off", "rope"]; // in the order of looking.py
-const STATE = [...ASKED, "head", "view", "score", "answer"];
+const ASKED = ["text", "written", "at", "layer", "score", "step", "off", "rope"]; // in the order of looking.py
+const SEEN = { score: "grid", step: "values" }; // what is not shown is not asked for
+const STATE = [...ASKED, "head", "view", "answer"];
 const SLOW = 4000; // milliseconds after which Python's silence is spoken of
 
-/** What is asked of the model by the reader's choices. Numbers of a step are asked for where they are shown. */
+/** What is asked of the model by the reader's choices. */
 const wanted = (model) => Object.fromEntries(ASKED.map((name) =>
-  [name, name === "step" && model.get("view") !== "values" ? null : model.get(name)]));
+  [name, (SEEN[name] ?? model.get("view")) === model.get("view") ? model.get(name) : null]));
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
 /**

@@ -17,7 +17,7 @@ from olmo_explain.checkpoint import (
     resolve,
     whole_number,
 )
-from olmo_explain.explorers.looking import LONGEST, Asked, Looking
+from olmo_explain.explorers.looking import LONGEST, SCORES, Asked, Looking
 from olmo_explain.explorers.shared import Explorer, label, load_for, script, style
 from olmo_explain.ids import as_ids
 from olmo_explain.live import bundled, engine
@@ -41,8 +41,7 @@ APART = [
 OTHERS = ("I gave you a horse, you gave me a", "She loves the sea, and he loves the")
 VALUES = ["embedding", *STEPS, "final_norm"]
 VIEWS = ("heads", "grid", "values")
-SCORES = ("induction", "previous", "first", "written")
-ASKED = ("text", "written", "at", "layer", "step", "off", "rope")
+ASKED = ("text", "written", "at", "layer", "score", "step", "off", "rope")
 
 
 class ModelExplorer(Explorer):
@@ -65,7 +64,7 @@ class ModelExplorer(Explorer):
     off = traitlets.List(traitlets.List(traitlets.Int())).tag(sync=True)
     rope = traitlets.Enum(REGIMES, REGIMES[0]).tag(sync=True)
     view = traitlets.Enum(VIEWS, VIEWS[0]).tag(sync=True)
-    score = traitlets.Enum(SCORES, SCORES[0]).tag(sync=True)
+    score = traitlets.Enum(list(SCORES), "induction").tag(sync=True)
     step = traitlets.Enum(VALUES, "resid_post").tag(sync=True)
 
     name = traitlets.Unicode().tag(sync=True)
@@ -127,7 +126,11 @@ class ModelExplorer(Explorer):
 
     def _asked(self) -> Asked:
         choices = {name: getattr(self, name) for name in ASKED}
-        return Asked(**choices | ({} if self.view == "values" else {"step": None}))
+        unseen = {
+            "score": "grid",
+            "step": "values",
+        }  # where a choice is not shown, it is not asked for
+        return Asked(**choices | {n: None for n, view in unseen.items() if self.view != view})
 
     def _look_again(self, change: dict) -> None:
         if self._computes:

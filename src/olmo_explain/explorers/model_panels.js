@@ -131,7 +131,8 @@ function gridPanel(model, { go, heads }) {
   const show = (answer) => {
     score.show();
     const name = model.get("score");
-    const scores = answer.scores[name];
+    const { scores } = answer;
+    if (!scores) return;
     const most = Math.max(...scores);
     const known = !Number.isNaN(most);
     const digits = (x) => (name === "written" ? x.toFixed(2) : percent(x));

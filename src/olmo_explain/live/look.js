@@ -7,16 +7,17 @@ const CHOICES = 40; // the most likely next tokens, among which a reader may als
 const LONGEST = 128; // tokens: of a longer text the last ones are read
 
 /**
- * A function from { text, written, at, layer, step, off, rope } to all that is shown of it. `written`:
+ * A function from { text, written, at, layer, score, step, off, rope } to what is shown of it. `written`:
  * ids behind those of the text. `at`: the position whose next token is asked for, null for the last.
- * `step`: the name of a value, of this layer or outside the layers; null for none.
+ * `score`: the name of one in SCORES, null for none. `step`: the name of a value, of this layer or
+ * outside the layers; null for none.
  */
 function looking({ session, tokenizer, config, weights }) {
   const [changed, intact] = [session.fork(), session.fork()];
   const tokens = (ids) => Array.from(ids, (id) => tokenizer.piece(id));
 
   const look = (asked) => {
-    const { text, written, at, layer, step, off, rope } = asked;
+    const { text, written, at, layer, score, step, off, rope } = asked;
     const what = { off, rope };
     const whole = [...tokenizer.encode(text), ...written];
     const ids = whole.slice(-LONGEST);
@@ -47,11 +48,10 @@ function looking({ session, tokenizer, config, weights }) {
       lens: {
         tokens: tokens(guesses),
         shares: Float32Array.from(guesses, (id, depth) => share(depth, id)),
-        answer: Float32Array.from(guesses, (_, depth) => share(depth, best[0])),
       },
       looks: lookingBack(rows, here),
       pattern: wholePattern(rows[layer]),
-      scores: { ...attentionScoresOf(rows, ids), written: howMuch(rows, here, weights, config) },
+      scores: score && SCORES[score]({ rows, ids, here, weights, config }),
       value: value && { shape: value.shape.slice(1), data: value.data },
     };
   };
@@ -83,36 +83,36 @@ function wholePattern(rows) {
 }
 
 /**
- * What the heads attend to on this text, each (L, H): a mean over all queries of the share that goes
- * to the token before, to the first token of all, and to those that followed the same token earlier.
- * A mean over no query is NaN.
+ * What can be said of each head on this text, (L, H). Three are means over the queries of the share that
+ * goes to the token before, to the first token of all, and to those that followed the same token
+ * earlier; a mean over no query is NaN.
  */
-function attentionScoresOf(rows, ids) {
-  const [L, H] = [rows.length, rows[0][0].pattern.shape[0]];
-  const scores = { previous: new Float32Array(L * H), first: new Float32Array(L * H), induction: new Float32Array(L * H) };
-  const followers = ids.map((id, query) => // of earlier tokens that are the same
-    ids.slice(0, query).flatMap((earlier, key) => (earlier === id ? [key + 1] : [])));
-  const repeated = followers.filter((keys) => keys.length).length;
+const SCORES = {
+  previous: ({ rows }) => meanShare(rows, (query) => [query - 1]),
+  first: ({ rows }) => meanShare(rows, () => [0]),
+  induction: ({ rows, ids }) => meanShare(rows, (query) =>
+    ids.slice(0, query).flatMap((earlier, key) => (earlier === ids[query] ? [key + 1] : []))),
+  written: howMuch,
+};
+
+/** The mean, over the queries behind the first that have any, of what goes to the keys of `keysOf(query)`. */
+function meanShare(rows, keysOf) {
+  const H = rows[0][0].pattern.shape[0];
+  const pairs = rows[0].flatMap((_, query) => (query ? keysOf(query).map((key) => [query, key]) : []));
+  const queries = new Set(pairs.map(([query]) => query)).size;
+  const mean = new Float32Array(rows.length * H);
   rows.forEach((layer, l) => {
     for (let h = 0; h < H; h++) {
-      let [previous, first, induction] = [0, 0, 0];
-      layer.forEach(({ pattern }, query) => {
-        if (!query) return;
-        const shares = at(pattern, h);
-        previous += shares[query - 1];
-        first += shares[0];
-        for (const key of followers[query]) induction += shares[key];
-      });
-      scores.previous[l * H + h] = previous / (ids.length - 1);
-      scores.first[l * H + h] = first / (ids.length - 1);
-      scores.induction[l * H + h] = induction / repeated;
+      let sum = 0;
+      for (const [query, key] of pairs) sum += at(layer[query].pattern, h)[key];
+      mean[l * H + h] = sum / queries;
     }
   });
-  return scores;
+  return mean;
 }
 
 /** How long a vector each head adds to the stream at one position, the norm's scale as it was: (L, H). */
-function howMuch(rows, here, weights, config) {
+function howMuch({ rows, here, weights, config }) {
   const { head_dim: Dh, hidden_size: D, rms_norm_eps: eps } = config;
   const H = rows[0][0].z.shape[0];
   const written = new Float32Array(rows.length * H);
