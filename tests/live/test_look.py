@@ -54,9 +54,9 @@ def check_same(seen: Any, expected: Any, where: str = "") -> None:
             check_same(seen[name], value, f"{where}.{name}")
     elif isinstance(expected, bytes):
         numbers = np.array([float(n) for n in seen["numbers"]], np.float32)
-        np.testing.assert_allclose(
-            numbers, np.frombuffer(expected, "<f4"), atol=CLOSE, rtol=0, err_msg=where
-        )
+        kind, unit = ("<u2", 65535) if where in (".looks", ".pattern") else ("<f4", 1)
+        theirs = np.frombuffer(expected, kind) / unit
+        np.testing.assert_allclose(numbers, theirs, atol=CLOSE, rtol=0, err_msg=where)
     elif isinstance(expected, float):
         assert math.isclose(seen, expected, abs_tol=CLOSE), where
     else:

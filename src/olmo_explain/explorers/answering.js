@@ -35,10 +35,14 @@ async function started({ engine, about }, [weights]) {
   return live.openModel({ ...about, weights: numbers(weights, Uint8Array) });
 }
 
-/** What Python answers, its arrays laid over their bytes; what the engine answers stays as it is. */
+/** What Python answers, as the engine does: float32 laid over bytes, attention out of uint16. */
 function unpacked(answer) {
-  if (answer instanceof DataView) return numbers(answer, Float32Array);
-  if (Array.isArray(answer) || answer === null || typeof answer !== "object") return answer;
-  if (ArrayBuffer.isView(answer)) return answer;
-  return Object.fromEntries(Object.entries(answer).map(([name, value]) => [name, unpacked(value)]));
+  const whole = (name, value) => {
+    if (value instanceof DataView)
+      return name === "looks" || name === "pattern"
+        ? Float32Array.from(numbers(value, Uint16Array), (share) => share / 65535) : numbers(value, Float32Array);
+    if (Array.isArray(value) || value === null || typeof value !== "object") return value;
+    return Object.fromEntries(Object.entries(value).map(([inner, part]) => [inner, whole(inner, part)]));
+  };
+  return whole("", answer);
 }

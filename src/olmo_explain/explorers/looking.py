@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from olmo_explain.running import contributions
 from olmo_explain.undo import no_grad
 
 CHOICES = 40  # the most likely next tokens, among which a reader may also draw
+SHARE_SCALE = 65_535
 LONGEST = 128  # tokens: of a longer text the last ones are read
 
 
@@ -50,7 +52,9 @@ class Seen:
 
 
 class Looking:
-    """A model that answers what `Asked` asks for, as a dict whose arrays are float32 bytes."""
+    """A model that answers what `Asked` asks for, as a dict whose arrays are bytes: float32, and
+    uint16 in units of 1/SHARE_SCALE for what is attended to.
+    """
 
     def __init__(self, model: nn.Module, tokenizer: Any | None):
         self.config = config_of(model)
@@ -97,8 +101,8 @@ class Looking:
                 "tokens": pieces(self._tokenizer, guesses.tolist()),
                 "shares": _bytes(shares.gather(1, guesses[:, None])),
             },
-            "looks": _bytes(patterns[:, :, here, : here + 1]),
-            "pattern": _bytes(patterns[asked.layer]),
+            "looks": _shares(patterns[:, :, here, : here + 1]),
+            "pattern": _shares(patterns[asked.layer]),
             "scores": asked.score and _bytes(SCORES[asked.score](patterns, seen, ids)),
             "value": seen.value
             if seen.value is None
@@ -165,6 +169,11 @@ SCORES: dict[str, Callable[[Patterns, Seen, list[int]], Float[Tensor, "layers he
 """What can be said of each head on a text. Three are means over the queries, NaN over none, of the
 share that goes to tokens that followed the same token earlier, to the token before, and to the
 first token of all; `written` is how long a vector a head adds at the chosen position."""
+
+
+def _shares(shares: Tensor) -> bytes:
+    """Attention travels as uint16, in steps of 0.000015: half of what float32 takes."""
+    return np.rint(shares.numpy() * SHARE_SCALE).astype("<u2").tobytes()
 
 
 def _bytes(values: Tensor) -> bytes:
