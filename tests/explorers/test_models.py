@@ -21,6 +21,7 @@ EXPLORERS = {
     "explore_claims": {},
     "explore_costs": {},
     "explore_heads": {},
+    "explore_model": {"prompt": "To be"},
     "explore_rope": {},
     "explore_steps": {"prompt": "To be"},
 }
