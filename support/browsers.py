@@ -14,10 +14,14 @@ if TYPE_CHECKING:  # most tests look at no page
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 
+# Before any script of a page: no other host may be asked for anything, and `faults` keeps what goes
+# wrong. No driver tells all of that.
 CHARSET = '<meta charset="utf-8" />'
-# The first script of a page: keeps what goes wrong on it as `faults`. No driver tells all of it.
-LISTENER = """<script>
+LISTENER = """<meta http-equiv="Content-Security-Policy"
+    content="default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data: file:">
+<script>
 var faults = [];
+addEventListener("securitypolicyviolation", ({ blockedURI }) => faults.push(`asks ${blockedURI}`));
 addEventListener("error", ({ message, target }) =>
     faults.push(message || `not loaded: ${target.src || target.href}`), true);
 addEventListener("unhandledrejection", ({ reason }) => faults.push(`rejected: ${reason}`));
@@ -44,7 +48,7 @@ def firefox(playwright: Playwright) -> Iterator[Browser]:
 
 
 def overhear(html: Path) -> None:
-    """Puts the listener into every page of a book, before any script of the page's own."""
+    """Puts the listener into every page of a book."""
     for page in html.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         page.write_text(text.replace(CHARSET, CHARSET + LISTENER, 1), encoding="utf-8")

@@ -164,7 +164,7 @@ def engine_page(request: pytest.FixtureRequest) -> Iterator[Page]:
 
 @pytest.fixture(params=["http", "file"])
 def overheard(request: pytest.FixtureRequest, book: Book, once: Once) -> Iterator[str]:
-    """The address of a copy of the book whose pages keep in `faults` what went wrong on them."""
+    """The address of a copy of the book whose pages keep what goes wrong on them in `faults`."""
     from support.browsers import overhear
 
     def fill(folder: Path) -> None:
