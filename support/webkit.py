@@ -80,7 +80,7 @@ class Page:
     """A page of Playwright, as much of it as tests of every engine need."""
 
     def __init__(self, address: str, close: Callable[[], None]):
-        self._session, self.close = address, close
+        self.close = close
         flags = ["--automation", "--javascript-can-open-windows-automatically=true"]
         wanted = {"alwaysMatch": {"webkitgtk:browserOptions": {"args": flags}}}
         started = _ask("POST", f"{address}/session", {"capabilities": wanted})
