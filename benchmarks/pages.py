@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
-from support.site import launch, serve, transferred
+from support.browsers import chromium
+from support.site import serve, transferred
 
 ROUNDS = 5
 SLOWER = 4
@@ -51,10 +52,8 @@ def measure(html: Path, rounds: int = ROUNDS) -> list[dict]:
     pages = sorted(
         p.relative_to(html) for f in ("book", "notebooks") for p in (html / f).glob("*.html")
     )
-    with serve(html) as address, sync_playwright() as playwright:
-        browser = launch(playwright)
+    with serve(html) as address, sync_playwright() as playwright, chromium(playwright) as browser:
         loads = [[_load(browser, address, page) for page in pages] for _ in range(rounds)]
-        browser.close()
     return [
         {"page": page.as_posix()} | _medians(of_page)
         for page, of_page in zip(pages, zip(*loads, strict=True), strict=True)

@@ -1,12 +1,10 @@
-"""The built book in a browser: served as GitHub Pages serves it, and opened in Chromium."""
+"""The built book, served as GitHub Pages serves it."""
 
 from __future__ import annotations
 
 import functools
 import gzip
-import os
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +15,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:  # most tests look at no page
-    from playwright.sync_api import Browser, Page, Playwright
+    from playwright.sync_api import Page
 
-CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 TEXT = ("text/", "application/javascript", "application/json", "application/xml", "image/svg+xml")
 CANONICAL = re.compile(r'<link rel="canonical" href="([^"]+)/book/index\.html"')
 
@@ -74,12 +71,6 @@ def serve(html: Path) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}{base}"
         server.shutdown()
-
-
-def launch(playwright: Playwright) -> Browser:
-    """The Chromium that CHROMIUM names, the system's, or the one that playwright installed."""
-    executable = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    return playwright.chromium.launch(executable_path=executable, args=list(CHROMIUM))
 
 
 def transferred(page: Page) -> list[int]:

@@ -1,16 +1,25 @@
-"""What several test files share: the book, built once, and a browser to look at it."""
+"""What several test files share: the book, built once, and browsers to look at it."""
+
+from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
-from support.site import launch, serve
+from support.site import serve
+
+if TYPE_CHECKING:  # most tests look at no page
+    from playwright.sync_api import Browser, Page, Playwright
+    from support.webkit import WebKit
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     items.sort(key=lambda item: "book" not in item.fixturenames)
     for item in items:
-        if {"book", "browser"} & set(item.fixturenames):
+        if {"book", "browser", "engine_page"} & set(item.fixturenames):
             item.add_marker(pytest.mark.pages)
 
 
@@ -98,16 +107,70 @@ def site(book: Book) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator:
-    """One Chromium for all tests. Without one they are skipped; in CI they fail."""
-    from playwright.sync_api import Error, sync_playwright
+def playwright() -> Iterator[Playwright]:
+    from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    """One Chromium for all tests. Without one they are skipped; in CI they fail. So the others."""
+    from support.browsers import chromium
+
+    with _started(chromium(playwright), "chromium") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def firefox(playwright: Playwright) -> Iterator[Browser]:
+    from support.browsers import firefox
+
+    with _started(firefox(playwright), "firefox-esr") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def webkit() -> Iterator[WebKit]:
+    from support.webkit import webkit
+
+    with _started(webkit(), "webkit2gtk-driver xvfb") as started:
+        yield started
+
+
+@contextmanager
+def _started(browser: AbstractContextManager, packages: str) -> Iterator:
+    """The browser; where it does not start its tests are skipped, or in CI fail."""
+    from playwright.sync_api import Error
+
+    with ExitStack() as until_the_end:
         try:
-            chromium = launch(playwright)
-        except Error as error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(f"No Chromium: {error.message.splitlines()[0]}")
-        yield chromium
-        chromium.close()
+            started = until_the_end.enter_context(browser)
+        except (Error, OSError) as error:
+            said = f"No browser (apt-get install {packages}): {str(error).splitlines()[0]}"
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(said)
+        yield started
+
+
+@pytest.fixture(params=["chromium", "firefox", "webkit"])
+def engine_page(request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page as wide as a phone's in each engine. Of WebKit's page there is what webkit.py has."""
+    name = {"chromium": "browser"}.get(request.param, request.param)
+    page = request.getfixturevalue(name).new_page(viewport={"width": 390, "height": 844})
+    yield page
+    page.close()
+
+
+@pytest.fixture(params=["http", "file"])
+def overheard(request: pytest.FixtureRequest, book: Book, once: Once) -> Iterator[str]:
+    """The address of a copy of the book whose pages keep what goes wrong on them in `faults`."""
+    from support.browsers import overhear
+
+    def fill(folder: Path) -> None:
+        shutil.copytree(book.html, folder, dirs_exist_ok=True)
+        overhear(folder)
+
+    html = once("overheard", fill)
+    with serve(html) if request.param == "http" else nullcontext(html.as_uri()) as address:
+        yield address

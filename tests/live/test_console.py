@@ -163,3 +163,11 @@ def test_a_script_that_does_not_come_is_told_and_asked_for_again(fresh, pages, m
     assert said.endswith("): check the network, and call again.")
     fresh.unroute(f"**/{missing}*")
     assert fresh.evaluate(call) == [66]
+
+
+def test_a_script_stands_in_the_page_until_it_is_there(fresh, pages):
+    """WebKit forgets an element that stands nowhere, and whom to tell of it: one load in five."""
+    fresh.goto((pages / "index.html").as_uri())
+    count = "document.querySelectorAll('script[src*=tiny]').length"
+    assert fresh.evaluate(f"() => {{ olmo.open(); return {count}; }}") == 1
+    assert fresh.evaluate(f"async () => {{ await olmo.open(); return {count}; }}") == 0

@@ -11,16 +11,17 @@
   const listeners = new Set();
   let opening = null;
 
-  function load(name) {
-    return new Promise((resolve, reject) => {
-      const script = document.createElement("script");
-      script.src = new URL(name, here);
-      script.onload = () => resolve(script);
+  async function load(name) {
+    const script = document.createElement("script");
+    script.src = new URL(name, here);
+    const ended = new Promise((resolve, reject) => {
+      script.onload = resolve;
       script.onerror = () => reject(new Error(
         `The model did not arrive (${script.src}): check the network, and call again.`));
-      document.head.append(script);
-      script.remove(); // it is loaded nevertheless
     });
+    document.head.append(script);
+    await ended.finally(() => script.remove()); // sooner, and WebKit may forget whom to tell
+    return script;
   }
 
   async function fetchModel() {
