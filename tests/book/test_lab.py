@@ -15,7 +15,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 SETTINGS = {
     # All cells in the page at once, and no question about news.
@@ -193,3 +193,47 @@ def test_the_ledger_and_python_hear_each_other(lab, page):
     page.evaluate(RUN_IN_KERNEL, "explorer.search = 'no claim says this'")
     ledger.get_by_role("button", name="Clear the filters").click()
     assert says_at_last(page, everything) == everything
+
+
+FIGURE = """import shutil, olmo_explain as oe
+from olmo_explain.checkpoint import preset
+shutil.copytree(preset("tiny").directory, "copy", dirs_exist_ok=True)
+explorer = oe.explore_model({model!r})
+explorer"""
+FIRST = "print(repr(explorer.text), explorer.off, *explorer.next_tokens[0])"
+
+
+@pytest.mark.parametrize("model", ["tiny", "./copy"], ids=["in the browser", "in Python"])
+def test_the_figure_answers_and_python_holds_what_is_typed(lab, page, model):
+    lab.open(page, [FIGURE.format(model=model), FIRST])
+    page.evaluate(RUN_ALL)
+    assert "'What news from France? I say, what news from' []  France 0.73" in said(page)
+
+    figure = page.locator(".oe-model")
+    field = figure.get_by_label("Your sentence")
+    field.fill("I gave you a horse, you gave me")
+    field.press_sequentially(" a")
+    first = figure.locator(".oe-model-bars li").first
+    expect(first).to_contain_text("␣horse")
+    figure.get_by_role("switch", name="Head 7.1").click()
+    page.wait_for_function(
+        "() => document.querySelector('.oe-model').getAttribute('aria-busy') === 'false'"
+    )
+    for _ in range(50):
+        page.evaluate(RUN_LAST)
+        *_, token, share = said(page).split()
+        if "[[7, 1]]" in said(page):
+            break
+    assert said(page).startswith("'I gave you a horse, you gave me a' [[7, 1]]")
+    expect(first).to_contain_text(f"␣{token}")
+    expect(first).to_contain_text(f"{100 * float(share):.1f}")
+    computed = "computed in this page" if model == "tiny" else "computed by PyTorch"
+    expect(figure.locator(".oe-model-tag")).to_contain_text(computed)
+
+    page.evaluate(
+        RUN_IN_KERNEL, "explorer.off = []; explorer.text = 'She loves the sea, and he loves the'"
+    )
+    expect(field).to_have_value("She loves the sea, and he loves the")
+    expect(first).to_contain_text("␣sea")
+    figure.get_by_role("button", name="One token").click()
+    expect(field).not_to_have_value("She loves the sea, and he loves the")

@@ -227,7 +227,8 @@ function modelMap(model, { shown, go }) {
     else if (row && row.layer !== model.get("layer")) go({ layer: row.layer });
     else if (token !== null) go({ at: token });
   });
-  new ResizeObserver(() => draw(shown())).observe(node);
+  // In the next frame: the map's height follows from its width.
+  new ResizeObserver(() => place?.width !== Math.round(node.clientWidth) && requestAnimationFrame(() => draw(shown()))).observe(node);
 
   return { node, draw, patternRow, looker: (answer) => hovered ?? answer.at };
 }

@@ -1,0 +1,73 @@
+"""The live figure on the front page, in Chromium, Firefox and WebKit, served and as a file."""
+
+import json
+import re
+
+import pytest
+import torch
+
+import olmo_explain as oe
+
+TEXT = "I gave you a horse, you gave me a"
+BARS = """() => [...document.querySelectorAll(".oe-model-bars li:not(.oe-model-empty)")]
+    .map((row) => [row.querySelector("code").textContent, parseFloat(row.lastChild.textContent)])"""
+IDLE = "() => document.querySelector('.oe-model')?.getAttribute('aria-busy') === 'false'"
+WIDER = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return oe.load("tiny", "float32")
+
+
+def expected(tiny, text: str) -> list[list]:
+    model, tokenizer = tiny
+    with torch.no_grad():
+        logits = model(tokenizer(text, return_tensors="pt").input_ids, use_cache=False).logits
+    shares, ids = logits[0, -1].softmax(-1).topk(6)
+    tokens = [re.sub(r"\n", "↵", tokenizer.decode([id]).replace(" ", "␣")) for id in ids.tolist()]
+    return [[token, 100 * share] for token, share in zip(tokens, shares.tolist(), strict=True)]
+
+
+def check_bars(page, expected: list[list]) -> None:
+    tokens = json.dumps([token for token, _ in expected], separators=(",", ":"), ensure_ascii=False)
+    page.wait_for_function(
+        f"() => JSON.stringify(({BARS})().slice(0, 6).map(([token]) => token)) === {tokens!r}"
+    )
+    shown = page.evaluate(BARS)
+    assert [share for _, share in shown[:6]] == pytest.approx([s for _, s in expected], abs=0.06)
+
+
+def test_the_model_speaks(engine_page, overheard, tiny):
+    page = engine_page
+    page.goto(f"{overheard}/book/index.html")
+    page.wait_for_function(IDLE)
+    check_bars(page, expected(tiny, "What news from France? I say, what news from"))
+
+    field = page.locator(".oe-model textarea")
+    field.fill(TEXT[:-2])
+    field.press_sequentially(TEXT[-2:])
+    check_bars(page, expected(tiny, TEXT))
+    assert page.locator(".oe-model-chips input").count() == 10
+
+    page.locator(".oe-model-switch").nth(1).click()
+    with oe.ablate_head(tiny[0], 7, 1):
+        check_bars(page, expected(tiny, TEXT))
+    page.locator(".oe-model-switch").nth(1).click()
+    check_bars(page, expected(tiny, TEXT))
+
+    written = tiny[0].generate(
+        tiny[1](TEXT, return_tensors="pt").input_ids, max_new_tokens=8, do_sample=False
+    )
+    page.locator(".oe-model-write .oe-primary").click()
+    page.wait_for_function("() => document.querySelectorAll('.oe-model-chips input').length > 18")
+    page.locator(".oe-model-write .oe-primary").click()
+    assert field.input_value().startswith(tiny[1].decode(written[0]))
+
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate(WIDER) <= 0
+    page.evaluate("() => { document.documentElement.dataset.theme = 'dark'; }")
+    paper = page.locator(".oe-model").evaluate("(n) => getComputedStyle(n).backgroundColor")
+    assert paper == "rgb(15, 20, 19)"
+    assert page.evaluate("faults") == []
