@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page, expect
 
+import olmo_explain as oe
+from olmo_explain.explorers.shared import pieces
 from olmo_explain.live import page_scripts
 
 HOST = (Path(__file__).parents[2] / "book" / "_static" / "widget-host.js").read_text()
@@ -79,3 +81,45 @@ def _saved(explorer) -> dict:
         elif name not in ("layout", "tabbable", "tooltip"):  # the frame around every widget
             state[name] = value
     return {"state": state, "buffers": buffers}
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    return oe.load("tiny", "float32")
+
+
+@pytest.fixture
+def asked(page: Page) -> list[str]:
+    """The parts of the model that the page has asked for."""
+    urls: list[str] = []
+    page.on("request", lambda sent: "/tiny" in sent.url and urls.append(sent.url))
+    return urls
+
+
+@pytest.fixture
+def opened(page: Page, publish) -> Callable[..., Page]:
+    """Opens a page of explorers as a file."""
+
+    def open_page(*explorers, live: bool = True) -> Page:
+        page.goto(publish(*explorers, live=live).as_uri())
+        expect(page.locator(".oe")).to_have_count(len(explorers))
+        return page
+
+    return open_page
+
+
+@pytest.fixture
+def known(browser: Browser, publish, tiny) -> Iterator[Callable[..., Page]]:
+    """A page whose reader has a sentence already."""
+    context = browser.new_context(viewport={"width": 1100, "height": 900})
+
+    def open_page(*explorers, text: str) -> Page:
+        ids = tiny[1](text)["input_ids"]
+        saved = json.dumps({"text": text, "ids": ids, "tokens": pieces(tiny[1], ids)})
+        context.add_init_script(f"localStorage['olmo-explain.sentence'] ??= {json.dumps(saved)}")
+        page = context.new_page()
+        page.goto(publish(*explorers, live=True).as_uri())
+        return page
+
+    yield open_page
+    context.close()

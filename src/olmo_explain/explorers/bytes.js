@@ -121,10 +121,10 @@ function picturePanel(model) {
  */
 function tokensPanel(model, tensors, spoken, redraw) {
   const saved = model.get("in_page") && tensors[EMBEDDING];
-  const chips = make("div", { className: "oe-bytes-tokens" });
+  const chips = make("div", { className: "oe-bytes-tokens", role: "toolbar", ariaLabel: "Tokens of your sentence" });
   const [says, back] = [make("p", { className: "oe-note" }), press("", () => goBack())];
   const node = make("section", { hidden: true }, make("h3", {}, "Rows of your sentence"), chips,
-    make("div", { className: "oe-sentence-says" }, says, back));
+    make("div", { className: "oe-sentence-length" }, says, back));
   let before = null; // the place from which the first token was pressed
   const place = () => Object.fromEntries(STATE.map((trait) => [trait, model.get(trait)]));
   const say = (text) => (says.textContent = text);
@@ -142,8 +142,19 @@ function tokensPanel(model, tensors, spoken, redraw) {
     before = null;
     say("");
     go(to, about);
-    chips.querySelector("button")?.focus();
+    chips.querySelector("[tabindex='0']").focus();
   }
+
+  /** Of all tokens Tab stops at one; arrow keys go on from there. */
+  function stopAt(chip) {
+    for (const other of chips.children) other.tabIndex = other === chip ? 0 : -1;
+  }
+  chips.addEventListener("focusin", ({ target }) => stopAt(target));
+  chips.addEventListener("keydown", ({ key, target }) => {
+    const next = { ArrowRight: target.nextSibling, ArrowLeft: target.previousSibling,
+      Home: chips.firstChild, End: chips.lastChild }[key];
+    if (next) next.focus();
+  });
 
   async function pressed(id, token) {
     before ??= { to: place(), about: tensors[EMBEDDING] };
@@ -174,8 +185,10 @@ function tokensPanel(model, tensors, spoken, redraw) {
   const stop = !saved ? () => {} : follow((sentence) => {
     node.hidden = !sentence;
     if (!sentence) return;
-    chips.replaceChildren(...sentence.ids.map((id, at) =>
-      press(visible(sentence.tokens[at]), () => pressed(id, sentence.tokens[at]))));
+    const tokens = sentence.tokens.slice(-LONGEST);
+    chips.replaceChildren(...sentence.ids.slice(-LONGEST).map((id, at) =>
+      press(visible(tokens[at]), () => pressed(id, tokens[at]))));
+    stopAt(chips.firstChild);
     if (!before) say("Each token is a row of the embedding: press one.");
     back.classList.toggle("oe-unseen", !before);
   });

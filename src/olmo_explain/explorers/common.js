@@ -159,17 +159,11 @@ function frame(node, rows, columns, row, column = null) {
 /** The tokens beside a picture, as many of them as `most` can be read; the chosen one always. */
 function tokenLabels(className, most) {
   const node = make("div", { className, ariaHidden: "true" });
-  let [labelled, every] = [null, 1];
   const show = (tokens, chosen) => {
-    if (labelled !== tokens) {
-      node.replaceChildren(...tokens.map((token) => make("span", {}, visible(token))));
-      [labelled, every] = [tokens, Math.ceil(tokens.length / most)];
-    }
-    [...node.children].forEach((label, at) => {
-      const isCrowded = at % every > 0 || Math.abs(at - chosen) < every;
-      label.classList.toggle("oe-chosen", at === chosen);
-      label.classList.toggle("oe-unseen", every > 1 && at !== chosen && isCrowded);
-    });
+    const every = Math.ceil(tokens.length / most);
+    const isRead = (at) => at === chosen || (at % every === 0 && (every === 1 || Math.abs(at - chosen) >= every));
+    node.replaceChildren(...tokens.map((token, at) =>
+      make("span", { className: at === chosen ? "oe-chosen" : "" }, isRead(at) ? visible(token) : "")));
   };
   return { node, show };
 }

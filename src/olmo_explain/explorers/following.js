@@ -1,5 +1,7 @@
 // The reader's own sentence, which the page keeps for all its explorers and for the other chapters.
 
+const LONGEST = 128; // tokens: of a longer text the last ones are read
+
 /**
  * Calls `heard` with the sentence, { text, ids, tokens } or null, and again with each change; answers with the
  * way back. Never in JupyterLab, where Python holds what an explorer shows.

@@ -1,7 +1,6 @@
 // The bar in which a sentence stands and is typed. In a page the engine computes what follows from it,
 // and the page keeps it; in JupyterLab the trait `text` goes to Python, and what follows comes back.
 
-const LONGEST = 128; // tokens: of a longer text the last ones are read
 const MOST_LETTERS = 6000; // of one word as long as this the tokenizer takes a second
 const PAUSE = 300; // ms without a key before Python computes
 
@@ -19,9 +18,9 @@ function sentenceBar(model, spoken, show) {
   field.setAttribute("aria-describedby", says.id);
   const back = press("", () => (isOwn() ? toChapters() : read(kept.text)));
   const forget = press("Forget it", () => page().forget());
-  const node = make("div", { className: "oe-sentence" },
-    make("div", { className: "oe-sentence-top" }, label, back), field,
-    make("div", { className: "oe-sentence-says" }, says, forget));
+  [label, back, says, forget].forEach((part, at) =>
+    part.classList.add(`oe-sentence-${["label", "back", "says", "forget"][at]}`));
+  const node = make("div", { className: "oe-sentence" }, label, back, field, says, forget);
 
   let asked = model.get("text"); // the text that was asked for last
   let run = null; // what is shown of the reader's sentence in a page, null for what is saved
@@ -37,12 +36,12 @@ function sentenceBar(model, spoken, show) {
   // -- what the bar says ----------------------------------------------------------------------------
 
   function describe() {
-    const hadFocus = [back, forget].includes(document.activeElement);
+    const focused = [back, forget].find((button) => button === document.activeElement);
     back.textContent = isOwn() ? `The ${chapters()} sentence` : "Your sentence";
     back.classList.toggle("oe-unseen", !isOwn() && (!kept || kept.text === own));
     forget.hidden = !kept;
     says.textContent = [...about(), kept && keeping()].filter(Boolean).join(" ");
-    if (hadFocus && !document.activeElement?.checkVisibility({ visibilityProperty: true })) says.focus();
+    if (focused?.checkVisibility({ visibilityProperty: true }) === false) says.focus();
   }
 
   function about() {
