@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -9,11 +10,10 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-import traitlets
 from playwright.sync_api import Locator, Page, expect
-from support.checkpoints import write_random
 
 import olmo_explain as oe
+from olmo_explain.checkpoint import preset
 from olmo_explain.explorers.looking import LONGEST
 from olmo_explain.explorers.shared import pieces
 from olmo_explain.running import attention_patterns, prompt_ids
@@ -22,6 +22,16 @@ AXE = files("axe_playwright_python") / "axe.min.js"
 OWN = "What news from France? I say, what news from"
 TYPED = "(field, text) => { field.value = text; field.dispatchEvent(new Event('input')); }"
 STORED = "localStorage.getItem('olmo-explain.sentence')"
+# The positions that the explorer's own session has computed.
+SPY = """async () => {
+    const { session } = await olmo.open();
+    const fork = session.fork.bind(session);
+    session.fork = () => {
+        const own = fork();
+        window.computed = () => own.computed;
+        return own;
+    };
+}"""
 REFUSED = """Object.defineProperty(window, "localStorage", {
     get() { throw new DOMException("denied", "SecurityError"); }
 });"""
@@ -195,6 +205,17 @@ def test_values_of_a_typed_sentence_are_those_of_python_and_not_called_proven(op
     expect(page.locator(".oe-steps")).to_contain_text("tiny (trained, bundled), bfloat16")
 
 
+def test_one_token_more_costs_one_position(opened, heads):
+    page = opened(heads)
+    page.evaluate(SPY)
+    write(page, OWN)
+    expect(says(page)).to_contain_text("Your sentence: 11 tokens.")
+    before = page.evaluate("computed()")
+    write(page, f"{OWN} France")
+    expect(says(page)).to_contain_text("Your sentence: 12 tokens.")
+    assert page.evaluate("computed()") - before == 8  # in each of the layers
+
+
 @pytest.mark.parametrize(
     ("text", "shown", "said"),
     [
@@ -214,15 +235,6 @@ def test_any_text_is_read_or_it_is_said_why_not(opened, heads, text, shown, said
     expect(says(page)).to_contain_text(said)
     expect(page.locator(".oe-heads-queries span")).to_have_count(shown)
     expect(caption(page)).to_contain_text(f"token {shown - 1},")
-
-
-def test_of_a_long_text_python_reads_the_same(heads, tiny):
-    text = "word of mouth " * 357
-    explorer = oe.explore_heads("tiny")
-    explorer.text = text
-    whole = tiny[1](text)["input_ids"]
-    assert explorer.tokens == pieces(tiny[1], whole[-LONGEST:])
-    assert explorer.dropped == len(whole) - LONGEST
 
 
 # -- kept, for other explorers and other chapters --------------------------------------------------
@@ -292,8 +304,12 @@ def test_where_storage_is_refused_it_is_said(opened, heads, steps, page):
 
 
 def test_no_field_where_there_is_no_text_or_no_model(opened, tmp_path):
-    write_random(tmp_path)
-    for explorer in (oe.explore_heads("tiny", None), oe.explore_steps(tmp_path, [1, 2, 3])):
+    other = shutil.copytree(preset("tiny").directory, tmp_path / "other")
+    for explorer in (
+        oe.explore_heads("tiny", None),
+        oe.explore_steps("tiny", [1, 2, 3]),
+        oe.explore_heads(other),
+    ):
         page = opened(explorer)
         page.wait_for_load_state("networkidle")
         expect(page.locator("textarea:visible")).to_have_count(0)
@@ -313,53 +329,3 @@ def test_it_is_accessible_and_fits(known, heads, steps, width):
     assert not [(each["id"], each["help"]) for each in found["violations"]]
     for button in page.locator(".oe-press:visible").all():
         assert button.bounding_box()["height"] >= 44
-
-
-# -- Python ----------------------------------------------------------------------------------------
-
-
-def test_python_sets_the_text_and_everything_follows(tiny):
-    explorer = oe.explore_heads("tiny", layer=7, head=2)
-    explorer.text = OWN
-    expected = oe.explore_heads("tiny", OWN)
-    assert (explorer.tokens, explorer.query) == (expected.tokens, 10)
-    assert explorer.patterns == expected.patterns
-    explorer.query = 5
-    explorer.text = "To be, or not"
-    assert (len(explorer.tokens), explorer.query) == (5, 4)
-    explorer.text = explorer.own_text
-    assert len(explorer.tokens) == 35
-
-
-def test_python_walks_through_the_steps_of_another_text():
-    explorer = oe.explore_steps("tiny", layer=3, step="pattern")
-    explorer.token = explorer.number = 4
-    explorer.text = "To be"
-    expected = oe.explore_steps("tiny", "To be", layer=3, step="pattern")
-    assert explorer.data == expected.data and explorer.steps == expected.steps
-    assert all(all(layer) for layer in explorer.equal)
-    assert (explorer.token, explorer.number) == (1, 1)
-    expected.token = expected.number = 1
-    assert explorer.value == expected.value
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("", "The prompt holds no token. Give at least one."),
-        ("a\ud800", "The text holds half a surrogate pair. Give whole letters."),
-        (5, "expected a unicode string"),
-    ],
-)
-def test_a_text_that_cannot_be_read_is_refused_and_changes_nothing(heads, text, said):
-    before = heads.text, heads.tokens, heads.patterns
-    with pytest.raises(traitlets.TraitError, match=said):
-        heads.text = text
-    assert (heads.text, heads.tokens, heads.patterns) == before
-
-
-def test_ids_have_no_text_to_change():
-    for explorer in (oe.explore_heads("tiny", [5, 6, 7]), oe.explore_heads("tiny", None)):
-        assert explorer.text == explorer.own_text == ""
-        with pytest.raises(traitlets.TraitError, match="made without a text"):
-            explorer.text = "a"

@@ -111,8 +111,8 @@ function savedPatterns(model) {
 }
 
 /** The same of the reader's sentence, computed in the page. */
-function ownPatterns({ engine, ids, tokens }) {
-  const rows = engine.session.fork().attention(ids);
+function ownPatterns({ session, ids, tokens }) {
+  const rows = session.attention(ids);
   const weight = (layer, head, query, key) => {
     const { data } = rows[layer][query].pattern; // (H, its keys): none behind the query
     return key > query ? 0 : data[head * (query + 1) + key];

@@ -5,7 +5,7 @@ const MOST_LETTERS = 6000; // of one word as long as this the tokenizer takes a 
 const PAUSE = 300; // ms without a key before Python computes
 
 /**
- * `show(run)` draws the reader's sentence, { text, ids, tokens, engine }; `show(null)` what is saved in
+ * `show(run)` draws the reader's sentence, { text, ids, tokens, session }; `show(null)` what is saved in
  * the traits. Answers with null where there is no text to change.
  */
 function sentenceBar(model, spoken, show) {
@@ -24,6 +24,7 @@ function sentenceBar(model, spoken, show) {
 
   let asked = model.get("text"); // the text that was asked for last
   let run = null; // what is shown of the reader's sentence in a page, null for what is saved
+  let session = null; // of this explorer: one token more costs one position
   let kept = null; // what the page keeps for all explorers
   let later = null; // a sentence that waits until the explorer is in view
   let [waiting, failure, inView, frame, timer] = ["", "", false, 0, 0];
@@ -41,7 +42,7 @@ function sentenceBar(model, spoken, show) {
     back.classList.toggle("oe-unseen", !isOwn() && (!kept || kept.text === own));
     forget.hidden = !kept;
     says.textContent = [...about(), kept && keeping()].filter(Boolean).join(" ");
-    if (focused?.checkVisibility({ visibilityProperty: true }) === false) says.focus();
+    if (focused?.hidden || focused?.classList.contains("oe-unseen")) says.focus();
   }
 
   function about() {
@@ -104,9 +105,10 @@ function sentenceBar(model, spoken, show) {
       if (isTyped) page().forget();
     } else {
       const ids = engine.tokenizer.encode(wanted);
+      session ??= engine.session.fork();
       const tokens = ids.map((id) => engine.tokenizer.piece(id));
       const [last, dropped] = [(all) => all.slice(-LONGEST), Math.max(ids.length - LONGEST, 0)];
-      run = { text: wanted, ids: last(ids), tokens: last(tokens), dropped, engine };
+      run = { text: wanted, ids: last(ids), tokens: last(tokens), dropped, session };
       show(run);
       page().set(wanted, ids, tokens);
       describe();

@@ -42,8 +42,7 @@ function savedRun(model) {
 }
 
 /** The reader's sentence, computed in the page: of a layer one value, when it is looked at. */
-function ownRun(model, { engine, ids, tokens }) {
-  const session = engine.session.fork();
+function ownRun(model, { session, ids, tokens }) {
   const steps = model.get("steps");
   const value = (layer, at) => {
     const { shape: [, ...shape], data } = session.value(ids, layer, steps[at].name);
@@ -62,7 +61,7 @@ function ownRun(model, { engine, ids, tokens }) {
     return data.filter((_, i) => Math.floor(i / columns) % shape[1] === head); // (T, H, Dh)
   };
   return {
-    tokens, of: session, dtype: "float32, computed in this page", matrix, about,
+    tokens, of: ids, dtype: "float32, computed in this page", matrix, about,
     said: (number) => String(Number(number.toPrecision(7))),
     proof: () => "computed in this page in float32; not compared with the module here",
   };
