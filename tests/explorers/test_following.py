@@ -34,6 +34,17 @@ def test_length_is_the_default_and_leads_back(known, explore, label, own, chapte
     assert not any("/tiny" in url for url in urls)
 
 
+def test_another_tab_is_heard(known):
+    page = known(oe.explore_rope(), text=OWN)
+    other = page.context.new_page()
+    other.goto(page.url)
+    expect(other.get_by_label("Position", exact=True)).to_have_value("10")
+    other.evaluate("olmo.sentence.set('To be', [1, 2])")
+    expect(page.get_by_label("Position", exact=True)).to_have_value("1")
+    other.evaluate("olmo.sentence.forget()")
+    expect(page.get_by_label("Position", exact=True)).to_have_value("1000")
+
+
 def test_tokens_lead_to_their_rows_and_back(known, tiny):
     page = known(oe.explore_bytes("tiny"), text=OWN)
     data = (preset("tiny").directory / "model.safetensors").read_bytes()

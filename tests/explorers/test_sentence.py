@@ -22,15 +22,12 @@ AXE = files("axe_playwright_python") / "axe.min.js"
 OWN = "What news from France? I say, what news from"
 TYPED = "(field, text) => { field.value = text; field.dispatchEvent(new Event('input')); }"
 STORED = "localStorage.getItem('olmo-explain.sentence')"
-# The positions that the explorer's own session has computed.
+# The positions that all sessions of explorers have computed.
 SPY = """async () => {
     const { session } = await olmo.open();
-    const fork = session.fork.bind(session);
-    session.fork = () => {
-        const own = fork();
-        window.computed = () => own.computed;
-        return own;
-    };
+    const [fork, forks] = [session.fork.bind(session), []];
+    session.fork = () => forks[forks.push(fork()) - 1];
+    window.computed = () => forks.reduce((sum, own) => sum + own.computed, 0);
 }"""
 REFUSED = """Object.defineProperty(window, "localStorage", {
     get() { throw new DOMException("denied", "SecurityError"); }

@@ -245,7 +245,7 @@ function render({ model, el }) {
   ];
   const length = lengthLine(model, "seq", {
     value: (tokens) => Math.min(tokens, model.get("longest")),
-    told: (tokens, seq) => `Your sentence has ${tokens}: it costs what ${seq} positions cost.`,
+    told: (tokens) => `Your sentence has ${tokens}: so many positions are counted.`,
   });
   const [bars, crossovers, memory] = [barsPanel(), crossoverPanel(), memoryPanel()];
   const says = make("p", { className: "oe-note" });
