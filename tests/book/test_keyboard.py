@@ -30,11 +30,12 @@ FOCUS = """() => {
 SHOWN = """() => {
     const explorer = document.activeElement.closest('.oe');
     const styled = [...explorer.querySelectorAll('[style]')].map((n) => n.getAttribute('style'));
-    const held = [...explorer.querySelectorAll('input, select')].map((n) => n.value + n.checked);
+    const fields = [...explorer.querySelectorAll('input, select, textarea')];
+    const held = fields.map((n) => n.value + n.checked);
     const drawn = [...explorer.querySelectorAll('canvas')].map((c) => c.toDataURL());
     const lines = [...explorer.querySelectorAll('svg')].map((s) => s.outerHTML);
     const without = explorer.cloneNode(true);
-    without.querySelectorAll('output, .oe-status').forEach((n) => n.remove());
+    without.querySelectorAll('output, .oe-status, .oe-sentence').forEach((n) => n.remove());
     const all = [without.textContent, ...styled, ...drawn, ...lines];
     return { held: held.join(), drawn: all.join() };
 }"""
@@ -50,7 +51,11 @@ KEYS = {
     "select": ["ArrowDown", "ArrowDown", "ArrowUp", "ArrowUp", "ArrowUp"],
     "radio": ["ArrowRight", "ArrowLeft"],
     "search": ["7"],
+    "textarea": ["!"],
 }
+# A sentence goes through the model, which comes with the first touch.
+READ = """() => document.activeElement.closest('.oe-sentence').querySelector('p')
+    .textContent.startsWith('Your sentence:')"""
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +80,7 @@ def test_tab_reaches_every_control_and_keys_move_it(book, page):
             moved.add(kind)
         faults += [f"{name}: {fault}" for fault in said]
     assert not faults, "\n".join(faults)
-    assert {"range", "select", "number"} <= moved
+    assert {"range", "select", "number", "textarea"} <= moved
 
 
 def _walk(page: Page) -> tuple[list[str], list[tuple[str, str]]]:
@@ -104,6 +109,8 @@ def _moves(page: Page, kind: str) -> bool:
     before = page.evaluate(SHOWN)
     for key in KEYS[kind]:
         page.keyboard.press(key)
+        if kind == "textarea":
+            page.wait_for_function(READ)
         page.evaluate(FRAMES)
         after = page.evaluate(SHOWN)
         if before["held"] != after["held"] and before["drawn"] != after["drawn"]:

@@ -152,6 +152,25 @@ def test_the_explorer_and_python_hear_each_other(lab, page):
     page.wait_for_function("() => document.querySelector('.oe input[type=range]').value === '0'")
 
 
+def test_a_sentence_typed_in_the_lab_is_what_python_holds(lab, page):
+    explore = "import olmo_explain as oe\nexplorer = oe.explore_heads()\nexplorer"
+    lab.open(page, [explore, "print(explorer.text, explorer.tokens, explorer.query)"])
+    page.evaluate(RUN_ALL)
+    bar = page.locator(".oe-sentence")
+    field = bar.get_by_label("Sentence")
+    field.fill("To be, or ")
+    field.press_sequentially("aa")  # a letter, and no command of JupyterLab's
+    typed = "To be, or aa ['To', ' be', ',', ' or', ' a', 'a'] 5"
+    assert says_at_last(page, typed) == typed
+    page.locator(".oe-heads caption", has_text="What token 5, a, attends to").wait_for()
+    page.evaluate(RUN_IN_KERNEL, "explorer.text = 'To be'")
+    bar.get_by_text("Your sentence: 2 tokens.").wait_for()
+    assert field.input_value() == "To be"
+    bar.get_by_role("button", name="The first sentence").click()
+    page.locator(".oe-heads caption", has_text="What token 34").wait_for()
+    assert "other chapters" not in bar.inner_text()  # Python holds it, and no browser
+
+
 @pytest.mark.parametrize(
     ("explore", "label", "trait"),
     [

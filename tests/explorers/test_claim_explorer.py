@@ -185,7 +185,7 @@ def test_links_where_the_notebook_lives(page, explorer, publish, address, href):
 @pytest.mark.parametrize("width", [390, 780])
 def test_it_is_accessible_and_fits_a_phone(page, explorer, publish, width, theme):
     page.set_viewport_size({"width": width, "height": 844})
-    page.goto(publish(explorer, theme).as_uri())
+    page.goto(publish(explorer, theme=theme).as_uri())
     expect(page.get_by_role("table")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     inside = page.locator(".oe-claims-list").evaluate("n => n.scrollWidth - n.clientWidth")

@@ -5,6 +5,7 @@ const STATE = ["tensor", "row", "column"];
 const LAYOUT = { BF16: [1, 8, 7], F16: [1, 5, 10], F32: [1, 8, 23] };
 const FIELDS = ["sign", "exponent", "mantissa"];
 const DUMP_WIDTH = 8;
+const EMBEDDING = "model.embed_tokens.weight";
 
 /** The three fields of a number and what it is worth. */
 function decode(bits, [, exponentBits, mantissaBits]) {
@@ -85,11 +86,11 @@ function picturePanel(model) {
   const marker = make("div", { className: "oe-frame" });
   const note = make("p", { className: "oe-note" });
   pickable(canvas, (row, column) => choose(model, { row: row + current.firstRow, column }));
-  let [current, painted] = [{ firstRow: 0 }, ""];
+  let [current, painted] = [{ firstRow: 0 }, null];
   const show = (about, value) => {
     current = about;
     const columns = about.shape[about.shape.length - 1];
-    if (painted !== about.name) {
+    if (painted !== about) {
       const values = Array.from({ length: about.rows * columns }, (_, i) =>
         value(Math.floor(i / columns), i % columns));
       const scale = Math.max(...values.map(Math.abs)) || 1;
@@ -104,14 +105,94 @@ function picturePanel(model) {
       const all = about.shape.length === 1 ? 1 : about.shape[0];
       const last = about.firstRow + about.rows - 1;
       note.textContent = about.rows === all ? "Orange below zero, green above." :
-        `Orange below zero, green above. Rows ${about.firstRow} to ${last} of ${count(all)} are in this page.`;
-      painted = about.name;
+        `Orange below zero, green above. Rows ${about.firstRow} to ${last} of ${count(all)} are shown.`;
+      painted = about;
     }
     frame(marker, about.rows, columns, model.get("row") - about.firstRow, model.get("column"));
   };
   const node = make("section", {}, make("h3", {}, "Its neighbours"),
     make("div", { className: "oe-matrix oe-bytes-picture" }, canvas, marker), note);
   return { node, show };
+}
+
+/**
+ * The reader's tokens, each a button to its row of the embedding: of a model that the page has, since
+ * ids are of its tokenizer. Rows that were not saved come from that model, loaded at the first press.
+ */
+function tokensPanel(model, tensors, spoken, redraw) {
+  const saved = model.get("in_page") && tensors[EMBEDDING];
+  const chips = make("div", { className: "oe-bytes-tokens", role: "toolbar", ariaLabel: "Tokens of your sentence" });
+  const [says, back] = [make("p", { className: "oe-note" }), press("", () => goBack())];
+  const node = make("section", { hidden: true }, make("h3", {}, "Rows of your sentence"), chips,
+    make("div", { className: "oe-sentence-length" }, says, back));
+  let before = null; // the place from which the first token was pressed
+  const place = () => Object.fromEntries(STATE.map((trait) => [trait, model.get(trait)]));
+  const say = (text) => (says.textContent = text);
+
+  function go(to, about) {
+    tensors[EMBEDDING] = about;
+    choose(model, to);
+    redraw();
+    back.classList.toggle("oe-unseen", !before);
+    back.textContent = before ? `Back to row ${before.to.row}` : "";
+  }
+
+  function goBack() {
+    const { to, about } = before;
+    before = null;
+    say("");
+    go(to, about);
+    chips.querySelector("[tabindex='0']").focus();
+  }
+
+  /** Of all tokens Tab stops at one; arrow keys go on from there. */
+  function stopAt(chip) {
+    for (const other of chips.children) other.tabIndex = other === chip ? 0 : -1;
+  }
+  chips.addEventListener("focusin", ({ target }) => stopAt(target));
+  chips.addEventListener("keydown", ({ key, target }) => {
+    const next = { ArrowRight: target.nextSibling, ArrowLeft: target.previousSibling,
+      Home: chips.firstChild, End: chips.lastChild }[key];
+    if (next) next.focus();
+  });
+
+  async function pressed(id, token) {
+    before ??= { to: place(), about: tensors[EMBEDDING] };
+    const to = { tensor: EMBEDDING, row: id, column: model.get("tensor") === EMBEDDING ? model.get("column") : 0 };
+    try {
+      const isSaved = id >= saved.firstRow && id < saved.firstRow + saved.rows;
+      const about = isSaved ? saved : await rowsAround(id);
+      say(`“${visible(token)}” is token ${id}: row ${id}.`);
+      go(to, about);
+    } catch (error) {
+      say(`${error.message} Without it this page has rows ${saved.firstRow} to ${saved.firstRow + saved.rows - 1}.`);
+      spoken.say(says.textContent);
+    }
+  }
+
+  /** As many rows as were saved, this one in their middle. */
+  async function rowsAround(id) {
+    say("Waiting for the model.");
+    const engine = await engineOf(model, (arrived, parts) => say(`Loading tiny: ${arrived} of ${parts} parts.`));
+    const firstRow = Math.max(0, Math.min(id - Math.floor(saved.rows / 2), saved.shape[0] - saved.rows));
+    const ids = Array.from({ length: saved.rows }, (_, at) => firstRow + at);
+    const { data } = engine.session.fork().value(ids, null, "embedding");
+    // A float32 that was read from a bfloat16 holds it in its upper half.
+    const bits = Uint16Array.from(new Uint32Array(data.buffer, data.byteOffset, data.length), (word) => word >>> 16);
+    return { ...saved, firstRow, held: new Uint8Array(bits.buffer) };
+  }
+
+  const stop = !saved ? () => {} : follow((sentence) => {
+    node.hidden = !sentence;
+    if (!sentence) return;
+    const tokens = sentence.tokens.slice(-LONGEST);
+    chips.replaceChildren(...sentence.ids.slice(-LONGEST).map((id, at) =>
+      press(visible(tokens[at]), () => pressed(id, tokens[at]))));
+    stopAt(chips.firstChild);
+    if (!before) say("Each token is a row of the embedding: press one.");
+    back.classList.toggle("oe-unseen", !before);
+  });
+  return { node, stop };
 }
 
 function render({ model, el }) {
@@ -125,13 +206,14 @@ function render({ model, el }) {
   const [location, dump, bits, picture] =
     [locationPanel(), dumpPanel(), bitsPanel(), picturePanel(model)];
   const spoken = status();
+  const words = tokensPanel(model, tensors, spoken, () => draw());
   el.append(make("section", { className: "oe oe-bytes", ariaLabel: "Byte explorer" },
     make("p", { className: "oe-note" }, `Model: ${model.get("name")}`),
     make("div", { className: "oe-controls" }, pick.node, row.node, column.node),
     make("div", { className: "oe-bytes-panels" }, location.node, picture.node, dump.node, bits.node),
-    spoken));
+    words.node, spoken));
 
-  return redrawOn(model, STATE, () => {
+  function draw() {
     const about = tensors[model.get("tensor")];
     const columns = about.shape[about.shape.length - 1];
     const size = LAYOUT[about.dtype].reduce((a, b) => a + b) / 8;
@@ -144,7 +226,7 @@ function render({ model, el }) {
     column.range(0, columns - 1);
     for (const control of [pick, row, column]) control.show();
 
-    const held = data.subarray(about.at, about.at + about.rows * columns * size);
+    const held = about.held ?? data.subarray(about.at, about.at + about.rows * columns * size);
     const word = (i) => held.subarray(i * size, (i + 1) * size).reduceRight((sum, byte) => sum * 256 + byte, 0);
     const index = (r - about.firstRow) * columns + c;
     const at = about.start + (r * columns + c) * size; // in the file
@@ -153,7 +235,13 @@ function render({ model, el }) {
     const value = bits.show(word(index), about.dtype);
     picture.show(about, (i, j) => decode(word(i * columns + j), LAYOUT[about.dtype]).value);
     spoken.say(`${about.name}, row ${r}, column ${c}: ${readable(value)}`);
-  });
+  }
+
+  const stop = redrawOn(model, STATE, draw);
+  return () => {
+    stop();
+    words.stop();
+  };
 }
 
 export default { render };

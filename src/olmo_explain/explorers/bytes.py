@@ -19,8 +19,8 @@ LAYER_PARTS = (
 class ByteExplorer(Explorer):
     """A place in a tensor, chosen by `tensor`, `row` and `column`, and what lies there."""
 
-    _esm = script("bytes")
-    _css = style("bytes")
+    _esm = script("answering", "following", "bytes")
+    _css = style("sentence", "bytes")
 
     tensor = traitlets.Unicode().tag(sync=True)
     row = traitlets.Int(0).tag(sync=True)
@@ -79,7 +79,8 @@ def explore_bytes(
         layer = read_config(checkpoint.source).check_layer(layer)
         in_layer = [f"model.layers.{layer}.{part}.weight" for part in LAYER_PARTS]
         tensors = ["model.embed_tokens.weight", *in_layer]
-    return ByteExplorer(checkpoint, tensors, first_row, name=label(checkpoint.source.name))
+    name = checkpoint.source.name
+    return ByteExplorer(checkpoint, tensors, first_row, name=label(name), in_page=name == "tiny")
 
 
 def _some_rows(checkpoint: Checkpoint, name: str, first_row: int) -> tuple[dict, bytes]:

@@ -17,6 +17,15 @@ function numbers(view, Type) {
   return new Type(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
 }
 
+/** The numbers in a Bytes trait as they are now, read again only where they have changed. */
+function numbersIn(model, trait, Type) {
+  let [view, held] = [null, null];
+  return () => {
+    if (view !== model.get(trait)) held = numbers((view = model.get(trait)), Type);
+    return held;
+  };
+}
+
 /** What readers call the layer types of config.json. */
 const KIND = { sliding_attention: "sliding", full_attention: "full" };
 
@@ -145,4 +154,16 @@ function frame(node, rows, columns, row, column = null) {
   const [left, width] = column === null ? [0, 100] : [(100 * column) / columns, 100 / columns];
   node.style.cssText =
     `top:${(100 * row) / rows}%;height:${100 / rows}%;left:${left}%;width:${width}%`;
+}
+
+/** The tokens beside a picture, as many of them as `most` can be read; the chosen one always. */
+function tokenLabels(className, most) {
+  const node = make("div", { className, ariaHidden: "true" });
+  const show = (tokens, chosen) => {
+    const every = Math.ceil(tokens.length / most);
+    const isRead = (at) => at === chosen || (at % every === 0 && (every === 1 || Math.abs(at - chosen) >= every));
+    node.replaceChildren(...tokens.map((token, at) =>
+      make("span", { className: at === chosen ? "oe-chosen" : "" }, isRead(at) ? visible(token) : "")));
+  };
+  return { node, show };
 }

@@ -243,14 +243,18 @@ function render({ model, el }) {
     batchControl(model, spoken),
     menu(model, "unit", { label: "Count", options: choices(["MACs", "FLOPs"]) }),
   ];
+  const length = lengthLine(model, "seq", {
+    value: (tokens) => Math.min(tokens, model.get("longest")),
+    told: (tokens) => `Your sentence has ${tokens}: so many positions are counted.`,
+  });
   const [bars, crossovers, memory] = [barsPanel(), crossoverPanel(), memoryPanel()];
   const says = make("p", { className: "oe-note" });
   el.append(make("section", { className: "oe oe-costs", ariaLabel: "Cost explorer" }, says,
     make("div", { className: "oe-controls" }, ...controls.map((control) => control.node)),
-    spoken, make("div", { className: "oe-costs-panels" }, bars.node,
+    length.node, spoken, make("div", { className: "oe-costs-panels" }, bars.node,
       make("div", {}, crossovers.node, memory.node))));
 
-  return redrawOn(model, STATE, () => {
+  const stop = redrawOn(model, STATE, () => {
     const c = exact(sizes[model.get("model")]);
     const at = {
       seq: BigInt(model.get("seq")), batch: BigInt(model.get("batch")),
@@ -258,7 +262,7 @@ function render({ model, el }) {
     };
     const factor = model.get("unit") === "FLOPs" ? 2n : 1n;
     const counted = operations(c, at);
-    for (const control of controls) control.show();
+    for (const part of [...controls, length]) part.show();
     bars.show(model, counted, factor);
     crossovers.show(c, at, BigInt(model.get("longest")));
     memory.show(c, at);
@@ -271,6 +275,10 @@ function render({ model, el }) {
     spoken.say(problem ?? `${count(all * factor)} ${model.get("unit")}; attention takes ` +
       `${(100 * ratio(attention, all)).toFixed(1)} percent, ${CONVENTION[at.convention]}.`, Boolean(problem));
   });
+  return () => {
+    stop();
+    length.stop();
+  };
 }
 
 export default { render };

@@ -29,8 +29,8 @@ class CostExplorer(Explorer):
     new position with the others in the KV cache. `unit`: MACs, or FLOPs, two for each.
     """
 
-    _esm = script("costs")
-    _css = style("costs")
+    _esm = script("following", "costs")
+    _css = style("sentence", "costs")
 
     model = traitlets.Unicode().tag(sync=True)
     seq = traitlets.Int(min=1, max=ENDLESS).tag(sync=True)

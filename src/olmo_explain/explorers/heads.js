@@ -1,6 +1,6 @@
 // The head explorer: norms of every head's slices, and the pattern of the chosen one.
 
-const STATE = ["layer", "head", "projection", "query"];
+const STATE = ["layer", "head", "projection", "query", "tokens", "patterns"];
 const SHOWN_KEYS = 5;
 
 /** Where a head's numbers stand in each projection. Queries share key-value heads under GQA. */
@@ -98,70 +98,91 @@ function numbersPanel(model, norms, norm) {
   return { node, show };
 }
 
-function patternPanel(model, patterns) {
-  const tokens = model.get("tokens");
-  const T = tokens.length;
-  if (!T) {
+/** Tokens, and what each head gives to each key: as it is saved. */
+function savedPatterns(model) {
+  const patterns = numbersIn(model, "patterns", Uint16Array);
+  return () => {
+    const [tokens, heads] = [model.get("tokens"), model.get("heads")];
+    const T = tokens.length;
+    const weight = (layer, head, query, key) =>
+      patterns()[((layer * heads + head) * T + query) * T + key] / 65535;
+    return { tokens, weight, of: patterns() };
+  };
+}
+
+/** The same of the reader's sentence, computed in the page. */
+function ownPatterns({ session, ids, tokens }) {
+  const rows = session.attention(ids);
+  const weight = (layer, head, query, key) => {
+    const { data } = rows[layer][query].pattern; // (H, its keys): none behind the query
+    return key > query ? 0 : data[head * (query + 1) + key];
+  };
+  return { tokens, weight, of: rows };
+}
+
+function patternPanel(model, bar) {
+  if (!model.get("tokens").length) {
     return { node: make("p", { className: "oe-note" },
       "No pattern here: only weights were read. Give a prompt to see what a head attends to."),
       show() {}, strongest: () => "" };
   }
-  const heads = model.get("heads");
-  const weight = (query, key) =>
-    patterns[((model.get("layer") * heads + model.get("head")) * T + query) * T + key] / 65535;
-
   const canvas = make("canvas", { role: "img" });
   const marker = make("div", { className: "oe-frame" });
-  const label = (token) => make("span", {}, visible(token));
-  const [queries, keys] = [tokens.map(label), tokens.map(label)];
+  const queries = tokenLabels("oe-heads-tokens oe-heads-queries", 44);
+  const keys = tokenLabels("oe-heads-tokens oe-heads-keys", 44);
   const body = make("tbody");
   const [title, caption, note] = [make("h3"), make("caption"), make("p", { className: "oe-note" })];
+  let run = { tokens: [] };
+  const named = (at) => visible(run.tokens[at] ?? "");
   const control = slider(model, "query", {
-    label: "Query token", max: T - 1, say: (at) => `${at} ${visible(tokens[at])}`, width: 10,
+    label: "Query token", max: 0, say: (at) => `${at} ${named(at)}`, width: 10,
   });
   pickable(canvas, (query) => choose(model, { query }));
   const square = make("div", { className: "oe-heads-square" },
-    make("div", { className: "oe-heads-tokens oe-heads-queries", ariaHidden: "true" }, ...queries),
-    make("div", { className: "oe-matrix" }, canvas, marker),
-    make("div", { className: "oe-heads-tokens oe-heads-keys", ariaHidden: "true" }, ...keys));
+    queries.node, make("div", { className: "oe-matrix" }, canvas, marker), keys.node);
   const table = make("table", {}, caption,
     make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "at"),
       make("th", { scope: "col" }, "token"),
       make("th", { scope: "col", className: "oe-number" }, "attention"))),
     body);
-  const node = make("section", { className: "oe-heads-pattern" }, title, note,
+  const node = make("section", { className: "oe-heads-pattern" }, title, note, ...(bar ? [bar.node] : []),
     make("div", { className: "oe-controls" }, control.node),
     make("div", { className: "oe-heads-looking" }, square, table));
 
-  const ranked = (query) => Array.from({ length: query + 1 }, (_, key) => [key, weight(query, key)])
-    .sort((a, b) => b[1] - a[1]).slice(0, SHOWN_KEYS);
+  const ranked = (query) => {
+    const weight = (key) => run.weight(model.get("layer"), model.get("head"), query, key);
+    return Array.from({ length: query + 1 }, (_, key) => [key, weight(key)])
+      .sort((a, b) => b[1] - a[1]).slice(0, SHOWN_KEYS);
+  };
   const strongest = () => {
     const [key, value] = ranked(model.get("query"))[0];
-    return `Token ${model.get("query")} attends most to token ${key}, ` +
-      `${visible(tokens[key])}, with ${value.toFixed(4)}.`;
+    return `Token ${model.get("query")} attends most to token ${key}, ${named(key)}, with ${value.toFixed(4)}.`;
   };
 
-  let painted = "";
-  const show = () => {
+  let painted = {};
+  const show = (shown) => {
     const [layer, head, query] = [model.get("layer"), model.get("head"), model.get("query")];
     const kind = KIND[model.get("layer_types")[layer]];
-    if (painted !== `${layer}.${head}`) {
+    const T = shown.tokens.length;
+    run = shown;
+    control.range(0, T - 1);
+    if (painted.of !== run.of || painted.layer !== layer || painted.head !== head) {
       // The square root lets weak attention be seen beside strong.
-      paint(canvas, T, T, (q, k) => [18, 150, 130, Math.round(255 * Math.sqrt(weight(q, k)))]);
+      paint(canvas, T, T, (q, k) => [18, 150, 130, Math.round(255 * Math.sqrt(run.weight(layer, head, q, k)))]);
       title.textContent = `Attention pattern of head ${head} in layer ${layer} (${kind} attention)`;
       note.textContent = kind === "sliding"
         ? `A sliding layer sees the last ${model.get("sliding_window")} tokens, the current one included.`
         : "A full layer sees every earlier token.";
       canvas.ariaLabel = `${T} query tokens by ${T} key tokens; the stronger the colour, the more attention.`;
-      painted = `${layer}.${head}`;
+      painted = { of: run.of, layer, head };
     }
     frame(marker, T, T, query);
     const top = ranked(query);
-    queries.forEach((node, at) => node.classList.toggle("oe-chosen", at === query));
-    keys.forEach((node, at) => node.classList.toggle("oe-chosen", at === top[0][0]));
-    caption.textContent = `What token ${query}, ${visible(tokens[query])}, attends to`;
+    queries.show(run.tokens, query);
+    keys.show(run.tokens, top[0][0]);
+    caption.textContent = `What token ${query}, ${named(query)}, attends to`;
     body.replaceChildren(...top.map(([key, value]) => make("tr", {},
-      make("td", {}, String(key)), make("td", {}, make("code", {}, visible(tokens[key]))),
+      make("td", {}, String(key)), make("td", {}, make("code", {}, named(key))),
       make("td", { className: "oe-number" }, value.toFixed(4)))));
     control.show();
   };
@@ -170,7 +191,6 @@ function patternPanel(model, patterns) {
 
 function render({ model, el }) {
   const norms = numbers(model.get("norms"), Float32Array);
-  const patterns = numbers(model.get("patterns"), Uint16Array);
   const kinds = model.get("layer_types");
 
   const controls = [
@@ -185,8 +205,13 @@ function render({ model, el }) {
   ];
   const grid = normsPanel(model, norms);
   const table = numbersPanel(model, norms, grid.norm);
-  const pattern = patternPanel(model, patterns);
-  const spoken = status();
+  const [spoken, saved] = [status(), savedPatterns(model)];
+  let [own, tokens] = [null, model.get("tokens").length];
+  const bar = sentenceBar(model, spoken, (run) => {
+    own = run && ownPatterns(run);
+    draw();
+  });
+  const pattern = patternPanel(model, bar);
   const root = make("section", { className: "oe oe-heads", ariaLabel: "Head explorer" },
     make("p", { className: "oe-note" }, `Model: ${model.get("name")}`),
     make("div", { className: "oe-controls" }, ...controls.map((control) => control.node)),
@@ -194,10 +219,22 @@ function render({ model, el }) {
     pattern.node, spoken);
   el.append(root);
 
-  return redrawOn(model, STATE, () => {
-    for (const part of [...controls, grid, table, pattern]) part.show();
+  function draw() {
+    const run = own ?? saved();
+    const [query, before] = [model.get("query"), tokens];
+    tokens = run.tokens.length;
+    const isLast = before !== tokens && query === before - 1; // and stays the last
+    if (tokens && (query >= tokens || isLast)) return choose(model, { query: tokens - 1 });
+    for (const part of [...controls, grid, table]) part.show();
+    pattern.show(run);
     spoken.say(`Layer ${model.get("layer")}, head ${model.get("head")}. ${pattern.strongest()}`);
-  });
+  }
+
+  const stop = redrawOn(model, STATE, draw);
+  return () => {
+    stop();
+    bar?.stop();
+  };
 }
 
 export default { render };

@@ -1,6 +1,9 @@
 """One head at a time: the norms of its four slices, and what it attends to on a prompt."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import traitlets
@@ -15,24 +18,31 @@ from olmo_explain.checkpoint import (
     read_config,
     resolve,
 )
-from olmo_explain.explorers.shared import Explorer, label, load_for, pieces, script, style
+from olmo_explain.explorers.sentence import SentenceExplorer, own
+from olmo_explain.explorers.shared import label, load_for, pieces, script, style
+
+if TYPE_CHECKING:  # norms alone do not wait for torch
+    from jaxtyping import Int
+    from torch import Tensor
+    from transformers import PreTrainedModel
 
 DEFAULT_PROMPT = (
     "ROMEO: My love is as deep as the sea, and the sea is wide.\n"
     "JULIET: My love is as deep as the sea"
 )
+DTYPE = "float32"
 PATTERN_SCALE = 65_535  # attention weights travel as uint16: steps of 0.000015
 
 
-class HeadExplorer(Explorer):
+class HeadExplorer(SentenceExplorer):
     """A grid of layers × heads, and the attention pattern of the head that was chosen.
 
-    `layer`, `head`, `projection` and `query` are the reader's choice, in both directions: set them
-    and the picture moves, move the picture and they change.
+    `layer`, `head`, `projection`, `query` and `text` are the reader's choice, in both directions:
+    set them and the picture moves, move the picture and they change.
     """
 
-    _esm = script("heads")
-    _css = style("heads")
+    _esm = script("answering", "following", "sentence", "heads")
+    _css = style("sentence", "heads")
 
     layer = traitlets.Int(0).tag(sync=True)
     head = traitlets.Int(0).tag(sync=True)
@@ -49,13 +59,14 @@ class HeadExplorer(Explorer):
     sliding_window = traitlets.Int(0).tag(sync=True)
     initial_norm = traitlets.Float().tag(sync=True)
     norms = traitlets.Bytes(help="float32 [projection, layer, head]").tag(sync=True)
-    tokens = traitlets.List(traitlets.Unicode()).tag(sync=True)
     patterns = traitlets.Bytes(b"", help="uint16 [layer, head, query, key]").tag(sync=True)
 
-    def __init__(self, config: OlmoConfig, norms: dict[str, np.ndarray], **state):
+    def __init__(self, source: Source, config: OlmoConfig, norms: dict[str, np.ndarray], **state):
         """`norms`: float32 [layer, head] for each of q_proj, k_proj, v_proj, o_proj."""
         per_query_head = [_by_query_head(norms[name], config) for name in PROJECTIONS]
         super().__init__(
+            source,
+            DTYPE,
             layer_types=list(config.layer_types),
             heads=config.num_attention_heads,
             kv_heads=config.num_key_value_heads,
@@ -66,6 +77,12 @@ class HeadExplorer(Explorer):
             norms=np.stack(per_query_head).astype("<f4").tobytes(),
             **state,
         )
+
+    def _follow(self, model: PreTrainedModel, ids: Int[Tensor, "1 pos"]) -> dict:
+        before, last = len(self.tokens) - 1, ids.shape[1] - 1
+        # The last token stays the last.
+        query = last if self.query == before else min(self.query, last)
+        return {"patterns": _patterns(model, ids), "query": query}
 
     @traitlets.validate("layer", "head", "query")
     def _within_range(self, proposal: dict) -> int:
@@ -89,8 +106,9 @@ def explore_heads(
 ) -> HeadExplorer:
     """A widget that chooses a layer and a head of MODEL. In a published page it needs no kernel.
 
-    `prompt`: a text or token ids. With `prompt=None` it shows norms only, and reads only the
-    attention weights of the checkpoint: the model need not fit into memory, nor be on this machine.
+    `prompt`: a text, in a field where a reader may type another, or token ids. With `prompt=None`
+    it shows norms only, and reads only the attention weights of the checkpoint: it need not fit
+    into memory, nor be on this machine.
     `layer`: when not given the last full-attention layer, or the last of all where none is full.
 
     >>> chosen = explore_heads("tiny", layer=7, head=2)
@@ -109,20 +127,25 @@ def explore_heads(
     if prompt is not None:
         state |= _attention(source, prompt)
     # Norms come last: what loading has fetched from the hub is then read from the cache.
-    return HeadExplorer(config, head_norms(source), **state)
+    return HeadExplorer(source, config, head_norms(source), **state)
 
 
 def _attention(source: Source, prompt: str | Sequence[int]) -> dict:
-    from olmo_explain.running import attention_patterns
-
     instead = "prompt=None shows norms alone"
-    model, tokenizer, ids = load_for(source, "float32", prompt, instead=instead)
-    patterns = attention_patterns(model, ids)[:, 0].numpy()  # (L, H, T, T)
+    model, tokenizer, ids = load_for(source, DTYPE, prompt, instead=instead)
     return {
+        **own(prompt),
         "tokens": pieces(tokenizer, ids[0].tolist()),
-        "patterns": np.rint(patterns * PATTERN_SCALE).astype("<u2").tobytes(),
+        "patterns": _patterns(model, ids),
         "query": ids.shape[1] - 1,
     }
+
+
+def _patterns(model: PreTrainedModel, ids: Int[Tensor, "1 pos"]) -> bytes:
+    from olmo_explain.running import attention_patterns
+
+    patterns = attention_patterns(model, ids)[:, 0].numpy()  # (L, H, T, T)
+    return np.rint(patterns * PATTERN_SCALE).astype("<u2").tobytes()
 
 
 def _by_query_head(norms: np.ndarray, config: OlmoConfig) -> np.ndarray:

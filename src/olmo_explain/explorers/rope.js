@@ -64,6 +64,10 @@ function render({ model, el }) {
     menu(model, "layer_type", { label: "In", options: TYPES }),
     menu(model, "regime", { label: "What runs", options: REGIMES }),
   ];
+  const length = lengthLine(model, "position", {
+    value: (tokens) => Math.min(tokens - 1, longest),
+    told: (tokens, position) => `Your sentence has ${tokens}: its last stands at position ${position}.`,
+  });
   const [wave, spectrum] = [chart(), chart()];
   const [waveTitle, waveNote, verdict] =
     [make("h3"), make("p", { className: "oe-note" }), make("p", { className: "oe-rope-verdict" })];
@@ -79,7 +83,7 @@ function render({ model, el }) {
   el.append(make("section", { className: "oe oe-rope", ariaLabel: "RoPE explorer" },
     make("p", { className: "oe-note" }, `Model: ${model.get("name")}`),
     make("div", { className: "oe-controls" }, ...controls.map((control) => control.node)),
-    verdict, waveTitle, wave.node, waveNote,
+    length.node, verdict, waveTitle, wave.node, waveNote,
     make("table", {}, make("thead", {}, make("tr", {}, make("td"), ...heads)), body),
     make("h3", {}, "Positions a turn, by pair (logarithmic)"), spectrum.node,
     make("p", { className: "oe-note" }, "Broken line: default. Solid line: YaRN, which leaves fast pairs " +
@@ -87,9 +91,9 @@ function render({ model, el }) {
       `below, to ${count(Math.round(longestTurn))}.`),
     spoken));
 
-  return redrawOn(model, STATE, () => {
+  const stop = redrawOn(model, STATE, () => {
     const [pair, position, type, regime] = STATE.map((trait) => model.get(trait));
-    for (const control of controls) control.show();
+    for (const part of [...controls, length]) part.show();
     const scaled = isScaled(regime, type);
     const right = scaled === isScaled("per-layer", type);
     const factors = [1, yarn.attention_factor];
@@ -123,6 +127,10 @@ function render({ model, el }) {
     verdict.classList.toggle("oe-rope-wrong", !right);
     spoken.say(verdict.textContent);
   });
+  return () => {
+    stop();
+    length.stop();
+  };
 }
 
 export default { render };

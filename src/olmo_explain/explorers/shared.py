@@ -53,9 +53,9 @@ def script(*names: str) -> str:
     return "\n".join(_text(f"{name}.js") for name in ("common", *names))
 
 
-def style(name: str) -> str:
-    """The style sheet of one explorer: what all share, then its own."""
-    return _text("common.css") + "\n" + _text(f"{name}.css")
+def style(*names: str) -> str:
+    """The style sheet of one explorer: what all share, then its own parts."""
+    return "\n".join(_text(f"{name}.css") for name in ("common", *names))
 
 
 def _text(filename: str) -> str:

@@ -4,15 +4,19 @@ from collections.abc import Sequence
 
 import torch
 import traitlets
+from jaxtyping import Int
+from torch import Tensor
 
 from olmo_explain.by_hand import STEPS, Activations, run_by_hand
-from olmo_explain.checkpoint import ModelLike, read_config, resolve
+from olmo_explain.checkpoint import ModelLike, OlmoConfig, Source, config_of, read_config, resolve
 from olmo_explain.errors import UsageError
-from olmo_explain.explorers.shared import Explorer, label, load_for, pieces, script, style
+from olmo_explain.explorers.sentence import SentenceExplorer, own
+from olmo_explain.explorers.shared import label, load_for, pieces, script, style
 from olmo_explain.proof import verify
 from olmo_explain.words import quoted
 
 DEFAULT_PROMPT = "To be, or not"
+DTYPE = "bfloat16"
 
 # For every value of a layer: its formula, its axes, and the weight that it reads.
 ABOUT = {
@@ -46,11 +50,11 @@ ABOUT = {
 assert list(ABOUT) == list(STEPS)
 
 
-class StepExplorer(Explorer):
-    """A layer and one of its values: `layer`, `at`; in it `head`, `token`, `number`."""
+class StepExplorer(SentenceExplorer):
+    """Of a `text` a layer and a value: `layer`, `at`; in it `head`, `token`, `number`."""
 
-    _esm = script("steps")
-    _css = style("steps")
+    _esm = script("answering", "following", "sentence", "steps")
+    _css = style("sentence", "steps")
 
     layer = traitlets.Int(0).tag(sync=True)
     at = traitlets.Int(0, help="which value, in the order of STEPS").tag(sync=True)
@@ -61,7 +65,6 @@ class StepExplorer(Explorer):
     name = traitlets.Unicode().tag(sync=True)
     layer_types = traitlets.List(traitlets.Unicode()).tag(sync=True)
     sliding_window = traitlets.Int(0).tag(sync=True)
-    tokens = traitlets.List(traitlets.Unicode()).tag(sync=True)
     steps = traitlets.List(traitlets.Dict(), help="about each value, and where in a layer's data")
     steps.tag(sync=True)
     equal = traitlets.List(
@@ -75,13 +78,46 @@ class StepExplorer(Explorer):
         sync=True
     )
 
-    def __init__(self, values: Activations, layers: int, **state):
-        self._values = values
+    def __init__(
+        self,
+        source: Source,
+        config: OlmoConfig,
+        model: torch.nn.Module,
+        ids: Int[Tensor, "1 pos"],
+        **state,
+    ):
+        super().__init__(
+            source,
+            DTYPE,
+            name=label(source.name),
+            layer_types=list(config.layer_types),
+            sliding_window=config.sliding_window or 0,
+            **self._walked(model, ids),
+            **state,
+        )
+
+    def _walked(self, model: torch.nn.Module, ids: Int[Tensor, "1 pos"]) -> dict:
+        self._values = run_by_hand(model, ids)
+        checked = {(result.layer, result.name): result for result in verify(model, ids).steps}
+        layers = range(config_of(model).num_hidden_layers)
         data = bytearray()
-        for layer in range(layers):
+        for layer in layers:
             for name in STEPS:
-                data += _matrices(name, values[layer, name]).view(torch.uint16).numpy().tobytes()
-        super().__init__(data=bytes(data), **state)
+                bits = _matrices(name, self._values[layer, name]).view(torch.uint16)
+                data += bits.numpy().tobytes()
+        return {
+            "data": bytes(data),
+            "steps": _about_steps(model, self._values),
+            "equal": [[checked[at, name].equal for name in STEPS] for at in layers],
+            "differences": [[checked[at, name].max_abs_diff for name in STEPS] for at in layers],
+        }
+
+    def _follow(self, model: torch.nn.Module, ids: Int[Tensor, "1 pos"]) -> dict:
+        walked = self._walked(model, ids)
+        _, tokens, numbers = walked["steps"][self.at]["matrices"]
+        # A place in the picture of the sentence before may lie outside this one.
+        place = {"token": min(self.token, tokens - 1), "number": min(self.number, numbers - 1)}
+        return walked | place
 
     @property
     def value(self) -> float:
@@ -101,7 +137,7 @@ def explore_steps(
     """A widget that walks through a layer, computed by hand in bfloat16 beside the real module.
 
     It saves every value of every layer into the page: meant for a small model and a short prompt,
-    a text or token ids.
+    a text, in a field in which a reader may type another, or token ids.
 
     >>> explorer = explore_steps("tiny", layer=3, step="pattern")
     >>> explorer.equal[explorer.layer][explorer.at]
@@ -112,22 +148,16 @@ def explore_steps(
     source = resolve(model)
     config = read_config(source)
     layer = config.check_layer(layer)
-    loaded, tokenizer, ids = load_for(source, "bfloat16", prompt)
-    values = run_by_hand(loaded, ids)
-    checked = {(result.layer, result.name): result for result in verify(loaded, ids).steps}
-    results = [[checked[at, name] for name in STEPS] for at in range(config.num_hidden_layers)]
+    loaded, tokenizer, ids = load_for(source, DTYPE, prompt)
     return StepExplorer(
-        values,
-        config.num_hidden_layers,
+        source,
+        config,
+        loaded,
+        ids,
         layer=layer,
         at=list(STEPS).index(step),
-        name=label(source.name),
-        layer_types=list(config.layer_types),
-        sliding_window=config.sliding_window or 0,
         tokens=pieces(tokenizer, ids[0].tolist()),
-        steps=_about_steps(loaded, values),
-        equal=[[result.equal for result in row] for row in results],
-        differences=[[result.max_abs_diff for result in row] for row in results],
+        **own(prompt),
     )
 
 

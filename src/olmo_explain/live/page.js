@@ -50,15 +50,18 @@
     }
   }
 
-  // The reader's own sentence, with its token ids: typed once, and shown by every explorer that shows one.
+  // The reader's own sentence, with its token ids and what each token reads: typed once, and shown by
+  // every explorer that shows one, also by those that never load a tokenizer.
   const KEY = "olmo-explain.sentence";
   const hearing = new Set();
   let own = kept();
+  let isKept = true; // what is there was read from where it is kept
 
   function kept() {
     try {
-      const { text, ids } = JSON.parse(localStorage.getItem(KEY));
-      return typeof text === "string" && ids.every(Number.isInteger) ? { text, ids } : null;
+      const { text, ids, tokens } = JSON.parse(localStorage.getItem(KEY));
+      const isSound = typeof text === "string" && ids.every(Number.isInteger) && tokens.length === ids.length;
+      return isSound ? { text, ids, tokens } : null;
     } catch {
       return null; // nothing is kept, or the browser keeps nothing for a page
     }
@@ -67,14 +70,15 @@
   /** Keeps it, null for nothing; whether this browser will know it on the next page. */
   function keep(sentence) {
     own = sentence;
-    for (const listener of [...hearing]) listener(own);
     try {
       if (own) localStorage.setItem(KEY, JSON.stringify(own));
       else localStorage.removeItem(KEY);
-      return true;
+      isKept = true;
     } catch {
-      return false;
+      isKept = false;
     }
+    for (const listener of [...hearing]) listener(own);
+    return isKept;
   }
 
   addEventListener("storage", ({ key }) => { // in another tab, where it was kept already
@@ -84,9 +88,10 @@
   });
 
   const sentence = {
-    /** { text, ids }, or null where the reader has typed none. */
+    /** { text, ids, tokens }, or null where the reader has typed none. */
     get: () => own,
-    set: (text, ids) => keep({ text, ids: [...ids] }),
+    isKept: () => isKept,
+    set: (text, ids, tokens = ids.map(String)) => keep({ text, ids: [...ids], tokens: [...tokens] }),
     forget: () => keep(null),
     /** Calls `listener` with each change; answers with the way back. */
     on(listener) {

@@ -1,0 +1,328 @@
+"""The reader's sentence: typed once, shown by every explorer, computed and kept in the browser."""
+
+import http.server
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+import olmo_explain as oe
+from olmo_explain.checkpoint import preset
+from olmo_explain.explorers.looking import LONGEST
+from olmo_explain.explorers.shared import pieces
+from olmo_explain.running import attention_patterns, prompt_ids
+
+AXE = files("axe_playwright_python") / "axe.min.js"
+OWN = "What news from France? I say, what news from"
+TYPED = "(field, text) => { field.value = text; field.dispatchEvent(new Event('input')); }"
+STORED = "localStorage.getItem('olmo-explain.sentence')"
+# The positions that all sessions of explorers have computed.
+SPY = """async () => {
+    const { session } = await olmo.open();
+    const [fork, forks] = [session.fork.bind(session), []];
+    session.fork = () => forks[forks.push(fork()) - 1];
+    window.computed = () => forks.reduce((sum, own) => sum + own.computed, 0);
+}"""
+REFUSED = """Object.defineProperty(window, "localStorage", {
+    get() { throw new DOMException("denied", "SecurityError"); }
+});"""
+
+
+@pytest.fixture(scope="module")
+def heads():
+    return oe.explore_heads("tiny", layer=7, head=2)
+
+
+@pytest.fixture(scope="module")
+def steps():
+    return oe.explore_steps("tiny", layer=3, step="pattern")
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def served(page: Page, publish, tmp_path: Path) -> Iterator[Callable[..., Page]]:
+    """As `opened`, from a server: what a file asks for cannot be held back."""
+    handler = partial(Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+        def open_page(*explorers) -> Page:
+            path = publish(*explorers, live=True)
+            page.goto(f"http://127.0.0.1:{server.server_port}/{path.name}")
+            return page
+
+        yield open_page
+        page.unroute_all()
+        server.shutdown()
+
+
+def bar(page: Page, name: str = "heads") -> Locator:
+    return page.locator(f".oe-{name} .oe-sentence")
+
+
+def says(page: Page, name: str = "heads") -> Locator:
+    return bar(page, name).locator(".oe-sentence-says")
+
+
+def write(page: Page, text: str, name: str = "heads") -> None:
+    bar(page, name).get_by_label("Sentence").fill(text)
+
+
+def press(page: Page, button: str, name: str = "heads") -> None:
+    bar(page, name).get_by_role("button", name=button).click()
+
+
+def ids_of(tiny, text: str) -> list[int]:
+    return prompt_ids(*tiny, text)[0].tolist()
+
+
+def caption(page: Page) -> Locator:
+    return page.locator(".oe-heads caption")
+
+
+# -- loaded at the first touch, and not before -----------------------------------------------------
+
+
+@pytest.mark.parametrize("touch", ["focus", "pointer"])
+def test_the_model_is_loaded_at_the_first_touch_and_says_how_far(served, heads, asked, touch):
+    page, held = served(heads), []
+    page.route("**/tiny/3.js*", lambda route: held.append(route))
+    page.wait_for_load_state("networkidle")
+    expect(says(page)).to_have_text("The chapter’s sentence: 35 tokens. Type your own.")
+    assert asked == []
+    field = bar(page).get_by_label("Sentence")
+    if touch == "focus":
+        field.focus()
+    else:
+        field.dispatch_event("pointerdown")
+    loading = "Loading tiny: 7 of 8 parts. What is shown is the chapter’s sentence."
+    expect(says(page)).to_have_text(loading)
+    expect(page.locator(".oe-status")).to_have_text("Loading tiny: 7 of 8 parts.")
+    field.fill(OWN)
+    expect(says(page)).to_have_text(loading.replace("is the", "is still the"))
+    expect(caption(page)).to_contain_text("token 34")
+    held[0].continue_()
+    expect(says(page)).to_contain_text("Your sentence: 11 tokens.")
+    assert len(asked) == len(set(asked)) == 9  # the engine and eight parts, each once
+
+
+def test_a_script_that_does_not_arrive_is_said_and_the_next_touch_tries_again(served, heads):
+    page = served(heads)
+    page.route("**/tiny.js", lambda route: route.abort())
+    field = bar(page).get_by_label("Sentence")
+    field.fill(OWN)
+    expect(says(page)).to_contain_text("The model did not arrive")
+    expect(says(page)).to_contain_text("What is shown is still the chapter’s sentence.")
+    expect(page.locator(".oe-status")).to_contain_text("The model did not arrive")
+    expect(caption(page)).to_contain_text("token 34")
+    assert field.input_value() == OWN
+    page.unroute_all()
+    field.dispatch_event("pointerdown")
+    expect(says(page)).to_contain_text("Your sentence: 11 tokens.")
+
+
+def test_a_page_without_the_script_says_what_to_do(opened, heads):
+    page = opened(heads, live=False)
+    write(page, OWN)
+    expect(says(page)).to_contain_text("This page cannot run the model: open the notebook")
+    expect(caption(page)).to_contain_text("token 34")
+
+
+# -- what is shown of it ---------------------------------------------------------------------------
+
+
+def test_patterns_of_a_typed_sentence_are_those_of_python(opened, heads, tiny):
+    page = opened(heads)
+    write(page, OWN)
+    ids = ids_of(tiny, OWN)
+    expect(says(page)).to_contain_text(f"Your sentence: {len(ids)} tokens.")
+    tokens = page.locator(".oe-heads-queries span").all_inner_texts()
+    assert tokens == [token.replace(" ", "␣") for token in pieces(tiny[1], ids)]
+    patterns = attention_patterns(tiny[0], prompt_ids(*tiny, OWN))[:, 0]  # (L, H, T, T)
+    for layer, head, query in [(7, 2, len(ids) - 1), (0, 0, 5), (3, 3, 0), (6, 1, 9)]:
+        for label, value in {"Layer": layer, "Head": head, "Query token": query}.items():
+            page.get_by_label(label, exact=True).evaluate(TYPED, value)
+        expect(caption(page)).to_contain_text(f"token {query},")
+        expect(page.locator(".oe-heads-pattern h3")).to_contain_text(
+            f"head {head} in layer {layer}"
+        )
+        weights = {}
+        for row in page.locator(".oe-heads-pattern tbody tr").all():
+            at, _, weight = row.locator("td").all_inner_texts()
+            weights[int(at)] = float(weight)
+        expected = patterns[layer, head, query]
+        assert next(iter(weights)) == int(expected.argmax())
+        # Four digits are shown.
+        assert weights == pytest.approx({at: expected[at].item() for at in weights}, abs=1.5e-4)
+
+
+def test_values_of_a_typed_sentence_are_those_of_python_and_not_called_proven(opened, steps, tiny):
+    page = opened(steps)
+    proof = page.get_by_role("row", name="max |Δ| to the real module")
+    expect(proof).to_contain_text("0: every bit is equal")
+    write(page, OWN, "steps")
+    expect(says(page, "steps")).to_contain_text("Your sentence: 11 tokens.")
+    values = oe.run_by_hand(tiny[0], prompt_ids(*tiny, OWN))
+    shown = page.locator(".oe-steps .oe-control output").last
+    names = [step["name"] for step in steps.steps]
+    for layer, name, head, token, number in [
+        (3, "pattern", 1, 10, 4),
+        (0, "resid_pre", 0, 7, 100),
+        (7, "z", 3, 10, 17),
+        (4, "k", 2, 6, 31),
+        (5, "down_proj", 0, 0, 127),
+        (2, "cos", 0, 10, 3),
+    ]:
+        for label, value in {"Layer": layer, "Value": names.index(name)}.items():
+            page.get_by_label(label, exact=True).evaluate(TYPED, value)
+        expect(page.locator(".oe-steps h3").first).to_contain_text(name)
+        keyed = name == "pattern"
+        place = {"Query" if keyed else "Token": token, "Key" if keyed else "Number": number}
+        for label, value in {"Head": head, **place}.items():
+            page.get_by_label(label, exact=True).evaluate(TYPED, value)
+        expect(page.locator(".oe-status")).to_contain_text(f"{name}: ")
+        value = values[layer, name][0]
+        value = value.transpose(0, 1) if name == "z" else value
+        expected = value.reshape(-1, *value.shape[-2:])[head, token, number].item()
+        assert float(shown.inner_text()) == pytest.approx(expected, abs=2e-4)
+        expect(proof).to_contain_text("float32; not compared with the module here")
+    expect(page.locator(".oe-steps")).to_contain_text("tiny (trained, bundled), float32")
+    press(page, "The chapter’s sentence", "steps")
+    expect(proof).to_contain_text("0: every bit is equal")
+    expect(page.locator(".oe-steps")).to_contain_text("tiny (trained, bundled), bfloat16")
+
+
+def test_one_token_more_costs_one_position(opened, heads):
+    page = opened(heads)
+    page.evaluate(SPY)
+    write(page, OWN)
+    expect(says(page)).to_contain_text("Your sentence: 11 tokens.")
+    before = page.evaluate("computed()")
+    write(page, f"{OWN} France")
+    expect(says(page)).to_contain_text("Your sentence: 12 tokens.")
+    assert page.evaluate("computed()") - before == 8  # in each of the layers
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "said"),
+    [
+        ("", 35, "nothing to read: type a letter or more. What is shown is still the chapter’s"),
+        ("   ", 3, "Your sentence: 3 tokens."),
+        ("a", 1, "Your sentence: 1 token, which sees only itself."),
+        ("word of mouth " * 357, LONGEST, f"tokens the last {LONGEST} are read."),
+        ("a\ud800b", 5, "is read as �."),
+        ("שלום עולם", 17, "Your sentence: 17 tokens."),
+        ("one\ntwo", 4, "Your sentence: 4 tokens."),
+    ],
+    ids=["empty", "spaces", "one", "long", "surrogate", "right-to-left", "lines"],
+)
+def test_any_text_is_read_or_it_is_said_why_not(opened, heads, text, shown, said):
+    page = opened(heads)
+    bar(page).get_by_label("Sentence").evaluate(TYPED, text)
+    expect(says(page)).to_contain_text(said)
+    expect(page.locator(".oe-heads-queries span")).to_have_count(shown)
+    expect(caption(page)).to_contain_text(f"token {shown - 1},")
+
+
+# -- kept, for other explorers and other chapters --------------------------------------------------
+
+
+def test_it_follows_the_reader_and_the_model_waits_until_it_is_seen(opened, heads, asked):
+    page = opened(oe.explore_costs(), heads)
+    write(page, OWN)
+    expect(says(page)).to_contain_text("Kept in this browser for the other chapters")
+    assert json.loads(page.evaluate(STORED))["text"] == OWN
+    page.goto("about:blank")
+    asked.clear()
+    opened(oe.explore_costs(), heads)
+    page.wait_for_load_state("networkidle")
+    expect(page.locator(".oe-costs .oe-sentence-length")).to_contain_text("has 11 tokens")
+    expect(says(page)).to_contain_text("The chapter’s sentence: 35 tokens.")
+    assert asked == []
+    bar(page).scroll_into_view_if_needed()
+    expect(says(page)).to_contain_text("Your sentence: 11 tokens.")
+    expect(bar(page).get_by_label("Sentence")).to_have_value(OWN)
+    expect(caption(page)).to_contain_text("token 10")
+
+
+def test_explorers_of_one_page_show_one_sentence_and_each_leads_back(opened, heads, steps):
+    page = opened(steps, heads)
+    page.set_viewport_size({"width": 1100, "height": 3000})
+    expect(bar(page).get_by_role("button")).to_have_count(0)  # there is no other sentence yet
+    write(page, OWN)
+    expect(says(page, "steps")).to_contain_text("Your sentence: 11 tokens.")
+    expect(bar(page, "steps").get_by_label("Sentence")).to_have_value(OWN)
+
+    press(page, "The chapter’s sentence", "steps")
+    expect(says(page, "steps")).to_contain_text("The chapter’s sentence: 5 tokens.")
+    expect(says(page)).to_contain_text("Your sentence: 11 tokens.")
+    press(page, "Your sentence", "steps")
+    expect(says(page, "steps")).to_contain_text("Your sentence: 11 tokens.")
+
+    press(page, "Forget it", "steps")
+    for name, tokens in {"heads": 35, "steps": 5}.items():
+        expect(says(page, name)).to_have_text(
+            f"The chapter’s sentence: {tokens} tokens. Type your own."
+        )
+        expect(bar(page, name).get_by_role("button")).to_have_count(0)
+    assert page.evaluate(STORED) is None
+    expect(says(page, "steps")).to_be_focused()  # where the button was
+
+
+def test_the_chapters_sentence_typed_again_is_no_sentence_of_ones_own(opened, heads):
+    page = opened(heads)
+    write(page, OWN)
+    expect(says(page)).to_contain_text("Your sentence: 11 tokens.")
+    write(page, heads.own_text)
+    expect(says(page)).to_have_text("The chapter’s sentence: 35 tokens. Type your own.")
+    assert page.evaluate(STORED) is None
+
+
+def test_where_storage_is_refused_it_is_said(opened, heads, steps, page):
+    page.add_init_script(REFUSED)
+    opened(heads, steps)
+    page.set_viewport_size({"width": 1100, "height": 3000})
+    write(page, OWN)
+    for name in ("heads", "steps"):
+        expect(says(page, name)).to_contain_text("Your sentence: 11 tokens. This browser keeps no")
+
+
+# -- who has a field -------------------------------------------------------------------------------
+
+
+def test_no_field_where_there_is_no_text_or_no_model(opened, tmp_path):
+    other = shutil.copytree(preset("tiny").directory, tmp_path / "other")
+    for explorer in (
+        oe.explore_heads("tiny", None),
+        oe.explore_steps("tiny", [1, 2, 3]),
+        oe.explore_heads(other),
+    ):
+        page = opened(explorer)
+        page.wait_for_load_state("networkidle")
+        expect(page.locator("textarea:visible")).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [390, 1100])
+def test_it_is_accessible_and_fits(known, heads, steps, width):
+    page = known(
+        oe.explore_bytes("tiny"), heads, steps, oe.explore_rope(), text="a pale hand " * 50
+    )
+    page.set_viewport_size({"width": width, "height": 6000})
+    expect(says(page, "steps")).to_contain_text("Your sentence: 128 tokens.")
+    expect(says(page)).to_contain_text("Your sentence: 128 tokens.")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run('main', { resultTypes: ['violations'] })")
+    assert not [(each["id"], each["help"]) for each in found["violations"]]
+    for button in page.locator(".oe-press:visible").all():
+        assert button.bounding_box()["height"] >= 44
