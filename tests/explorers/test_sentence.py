@@ -21,6 +21,7 @@ from olmo_explain.running import attention_patterns, prompt_ids
 AXE = files("axe_playwright_python") / "axe.min.js"
 OWN = "What news from France? I say, what news from"
 TYPED = "(field, text) => { field.value = text; field.dispatchEvent(new Event('input')); }"
+DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 STORED = "localStorage.getItem('olmo-explain.sentence')"
 # The positions that all sessions of explorers have computed.
 SPY = """async () => {
@@ -190,7 +191,7 @@ def test_values_of_a_typed_sentence_are_those_of_python_and_not_called_proven(op
         place = {"Query" if keyed else "Token": token, "Key" if keyed else "Number": number}
         for label, value in {"Head": head, **place}.items():
             page.get_by_label(label, exact=True).evaluate(TYPED, value)
-        expect(page.locator(".oe-status")).to_contain_text(f"{name}: ")
+        page.evaluate(DRAWN)
         value = values[layer, name][0]
         value = value.transpose(0, 1) if name == "z" else value
         expected = value.reshape(-1, *value.shape[-2:])[head, token, number].item()

@@ -90,6 +90,7 @@
   const sentence = {
     /** { text, ids, tokens }, or null where the reader has typed none. */
     get: () => own,
+    /** Whether this browser will know it on the next page. */
     isKept: () => isKept,
     set: (text, ids, tokens = ids.map(String)) => keep({ text, ids: [...ids], tokens: [...tokens] }),
     forget: () => keep(null),
