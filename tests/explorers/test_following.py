@@ -40,6 +40,7 @@ def test_another_tab_is_heard(known):
     other.goto(page.url)
     expect(other.get_by_label("Position", exact=True)).to_have_value("10")
     other.evaluate("olmo.sentence.set('To be', [1, 2])")
+    page.bring_to_front()  # a tab behind another may draw no frame
     expect(page.get_by_label("Position", exact=True)).to_have_value("1")
     other.evaluate("olmo.sentence.forget()")
     expect(page.get_by_label("Position", exact=True)).to_have_value("1000")

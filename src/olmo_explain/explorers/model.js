@@ -71,48 +71,6 @@ function answering(model, tell) {
   };
 }
 
-/** The sentence: a field, what else to try, and the slider that pulls the halves of one apart. */
-function sentencePanel(model, { go }) {
-  const field = make("textarea", { rows: 1, spellcheck: false, dir: "auto", autocapitalize: "off", maxLength: 20000 });
-  field.setAttribute("data-lm-suppress-shortcuts", "true");
-  const tries = make("div", { className: "oe-model-row oe-model-tries" }, make("span", { className: "oe-model-label" }, "Try:"));
-  const texts = [model.get("own_text"), ...model.get("others")].map((text) => [`${text.split(" ").slice(0, 3).join(" ")} …`, text]);
-  for (const [name, text] of texts) tries.append(button(name, () => go({ text, written: [], at: null }), { title: text }));
-  const apart = model.get("apart");
-  const lines = make("input", { type: "range", min: 0, max: apart.length - 1, step: 1 });
-  lines.setAttribute("data-lm-suppress-shortcuts", "true");
-  const said = make("span");
-  lines.addEventListener("input", () => go({ text: apart[lines.valueAsNumber], written: [], at: null }));
-  const pull = make("div", { className: "oe-control" }, labelled("Pull its halves apart", lines), lines, said);
-  const note = make("p", { className: "oe-note" });
-  tries.append(pull);
-  const node = make("div", { className: "oe-model-sentence" }, labelled("Your sentence", field), field, tries, note);
-  if (!model.get("has_tokenizer")) {
-    node.replaceChildren(note);
-    note.textContent = "This model came without a tokenizer: its tokens are shown by their ids.";
-    return { node, field, tries, show() {} };
-  }
-  field.addEventListener("input", () => go({ text: field.value, written: [], at: null }));
-
-  const show = (answer) => {
-    const whole = model.get("text") + (model.get("written").length ? answer.tail : "");
-    if (field.value !== whole) field.value = whole;
-    field.style.height = "auto";
-    field.style.height = `${Math.min(field.scrollHeight + 2, 132)}px`;
-    if (model.get("written").length) field.scrollTop = field.scrollHeight;
-    const at = apart.indexOf(model.get("text"));
-    pull.hidden = at < 0;
-    if (at >= 0) {
-      lines.value = at;
-      said.textContent = at ? `${at} ${at === 1 ? "line" : "lines"} between` : "side by side";
-      lines.setAttribute("aria-valuetext", said.textContent);
-    }
-    note.textContent = answer.dropped
-      ? `This text has ${count(answer.ids.length + answer.dropped)} tokens: the last ${answer.ids.length} are read.` : "";
-  };
-  return { node, field, tries, show };
-}
-
 /** The tokens as chips, in one line that scrolls: the chosen one is where the next token is asked for. */
 function chips(model, { go }) {
   const name = `oe-at-${Math.random().toString(36).slice(2, 8)}`;
@@ -204,7 +162,7 @@ function render({ model, el }) {
   const shown = () => live.shown();
   const heads = switches(model, go);
   const map = modelMap(model, { shown, go });
-  const sentence = sentencePanel(model, { go, shown });
+  const sentence = sentencePanel(model, { go, answered: live.answered });
   const tokens = chips(model, { go });
   const layer = segments(model, "layer", { label: "Layer", go,
     options: model.get("layer_types").map((kind, at) => [at, kind === "full_attention" ? `${at}·f` : String(at), KIND[kind]]) });
@@ -267,6 +225,7 @@ function render({ model, el }) {
     undo();
     model.off("change:answer", heard);
     repaint.disconnect();
+    sentence.stop();
     writing.stop();
   };
 }

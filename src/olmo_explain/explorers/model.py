@@ -53,7 +53,16 @@ class ModelExplorer(Explorer):
     `score` and `step`, what is opened below the map.
     """
 
-    _esm = script("answering", "model_map", "model_panels", "model_next", "model_tour", "model")
+    _esm = script(
+        "answering",
+        "following",
+        "model_map",
+        "model_panels",
+        "model_next",
+        "model_sentence",
+        "model_tour",
+        "model",
+    )
     _css = style("model")
 
     text = traitlets.Unicode().tag(sync=True)
@@ -97,6 +106,14 @@ class ModelExplorer(Explorer):
         )
         self._look()
         self.observe(self._look_again, [*ASKED, "view"])
+
+    @traitlets.validate("text")
+    def _readable(self, proposal: dict) -> str:
+        try:
+            proposal["value"].encode()
+        except UnicodeEncodeError:
+            raise traitlets.TraitError("The text holds half a surrogate pair") from None
+        return proposal["value"]
 
     @traitlets.validate("layer", "head", "at", "off", "written")
     def _within_range(self, proposal: dict) -> Any:
