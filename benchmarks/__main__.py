@@ -29,6 +29,7 @@ SUBJECTS = {
     "head": "one_head",
     "norms": "norms",
     "growth": "growth",
+    "live": "live_figure",
     "pages": "book_pages",
 }
 """Each benchmark by its name, and the module that gives its `measure(plan)`."""
