@@ -1,11 +1,12 @@
-"""Scripts and styles of explorers without what only their readers need: comments and space.
+"""Scripts and styles without what only their readers need: comments and space.
 
-An explorer's module is saved into each page that shows it, as it stands in the package. What a page
-weighs before the first touch is its reader's time.
+An explorer's module is saved into each page that shows it, as it stands in the package; the book's
+own files are copied as they are. What a page weighs before the first touch is its reader's time.
 """
 
 import json
 from functools import cache
+from pathlib import Path
 
 from docutils import nodes
 from myst_nb.sphinx_ import NbMetadataCollector
@@ -14,6 +15,7 @@ from rjsmin import jsmin
 from sphinx.application import Sphinx
 
 STATE = "ipywidgets_state"  # what myst-nb 1.4 calls the script that holds it
+FILES = {".js": jsmin, ".css": cssmin}
 SMALL = {"_esm": cache(jsmin), "_css": cache(cssmin)}
 
 
@@ -33,6 +35,17 @@ def shrink(app: Sphinx, doctree: nodes.document) -> None:
     NbMetadataCollector.add_js_file(env, env.docname, STATE, uri, script | {"body": body})
 
 
+def shrink_files(app: Sphinx, exception: Exception | None) -> None:
+    if exception or app.builder.format != "html":
+        return
+    for folder in app.config.html_static_path:
+        for source in Path(app.confdir, folder).iterdir():
+            if small := FILES.get(source.suffix):
+                copy = Path(app.outdir, "_static", source.name)
+                copy.write_text(small(source.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict:
     app.connect("doctree-read", shrink)
+    app.connect("build-finished", shrink_files)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -19,7 +19,7 @@ LAYER_PARTS = (
 class ByteExplorer(Explorer):
     """A place in a tensor, chosen by `tensor`, `row` and `column`, and what lies there."""
 
-    _esm = script("answering", "following", "bytes")
+    _esm = script("controls", "answering", "following", "bytes")
     _css = style("sentence", "bytes")
 
     tensor = traitlets.Unicode().tag(sync=True)

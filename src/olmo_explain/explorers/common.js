@@ -17,15 +17,6 @@ function numbers(view, Type) {
   return new Type(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
 }
 
-/** The numbers in a Bytes trait as they are now, read again only where they have changed. */
-function numbersIn(model, trait, Type) {
-  let [view, held] = [null, null];
-  return () => {
-    if (view !== model.get(trait)) held = numbers((view = model.get(trait)), Type);
-    return held;
-  };
-}
-
 /** What readers call the layer types of config.json. */
 const KIND = { sliding_attention: "sliding", full_attention: "full" };
 
@@ -45,25 +36,6 @@ let controlCount = 0;
 function labelled(text, control) {
   control.id = `oe-control-${++controlCount}-${Math.random().toString(36).slice(2, 8)}`;
   return make("label", { htmlFor: control.id }, text);
-}
-
-/** A slider that shows and sets one trait. `say(value)` is what its output reads, `width` long. */
-function slider(model, trait, { label, max, say = String, width = String(max).length }) {
-  const input = make("input", { type: "range", min: 0, max, step: 1 });
-  // Without this JupyterLab takes the arrow keys for itself.
-  input.setAttribute("data-lm-suppress-shortcuts", "true");
-  const output = make("output", { style: `width:${width}ch` });
-  const name = labelled(label, input);
-  const node = make("div", { className: "oe-control" }, name, input, output);
-  input.addEventListener("input", () => choose(model, { [trait]: input.valueAsNumber }));
-  const show = () => {
-    input.value = model.get(trait);
-    output.value = say(model.get(trait));
-    input.setAttribute("aria-valuetext", output.value);
-  };
-  const range = (low, high) => Object.assign(input, { min: low, max: high });
-  const rename = (text) => (name.textContent = text);
-  return { node, show, range, rename };
 }
 
 /** A menu that shows and sets one trait. */
@@ -112,16 +84,6 @@ function status() {
   return node;
 }
 
-// Viridis at five points: even steps of lightness, readable without colour vision.
-const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
-
-/** The colour of `t` in [0, 1] as [red, green, blue]. */
-function viridis(t) {
-  const at = Math.min(Math.max(t, 0), 1) * (VIRIDIS.length - 1);
-  const low = Math.min(Math.floor(at), VIRIDIS.length - 2);
-  return VIRIDIS[low].map((c, i) => Math.round(c + (at - low) * (VIRIDIS[low + 1][i] - c)));
-}
-
 /** Paints a matrix, a pixel a cell; CSS scales it up. `colour(row, column)` gives [r, g, b, a]. */
 function paint(canvas, rows, columns, colour) {
   if (canvas.width !== columns) canvas.width = columns;
@@ -154,16 +116,4 @@ function frame(node, rows, columns, row, column = null) {
   const [left, width] = column === null ? [0, 100] : [(100 * column) / columns, 100 / columns];
   node.style.cssText =
     `top:${(100 * row) / rows}%;height:${100 / rows}%;left:${left}%;width:${width}%`;
-}
-
-/** The tokens beside a picture, as many of them as `most` can be read; the chosen one always. */
-function tokenLabels(className, most) {
-  const node = make("div", { className, ariaHidden: "true" });
-  const show = (tokens, chosen) => {
-    const every = Math.ceil(tokens.length / most);
-    const isRead = (at) => at === chosen || (at % every === 0 && (every === 1 || Math.abs(at - chosen) >= every));
-    node.replaceChildren(...tokens.map((token, at) =>
-      make("span", { className: at === chosen ? "oe-chosen" : "" }, isRead(at) ? visible(token) : "")));
-  };
-  return { node, show };
 }

@@ -29,7 +29,7 @@ class CostExplorer(Explorer):
     new position with the others in the KV cache. `unit`: MACs, or FLOPs, two for each.
     """
 
-    _esm = script("following", "costs")
+    _esm = script("controls", "following", "length", "costs")
     _css = style("sentence", "costs")
 
     model = traitlets.Unicode().tag(sync=True)

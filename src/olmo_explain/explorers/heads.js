@@ -3,6 +3,16 @@
 const STATE = ["layer", "head", "projection", "query", "tokens", "patterns"];
 const SHOWN_KEYS = 5;
 
+// Viridis at five points: even steps of lightness, readable without colour vision.
+const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+
+/** The colour of `t` in [0, 1] as [red, green, blue]. */
+function viridis(t) {
+  const at = Math.min(Math.max(t, 0), 1) * (VIRIDIS.length - 1);
+  const low = Math.min(Math.floor(at), VIRIDIS.length - 2);
+  return VIRIDIS[low].map((c, i) => Math.round(c + (at - low) * (VIRIDIS[low + 1][i] - c)));
+}
+
 /** Where a head's numbers stand in each projection. Queries share key-value heads under GQA. */
 function slices(model) {
   const [head, size] = [model.get("head"), model.get("head_dim")];

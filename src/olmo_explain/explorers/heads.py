@@ -41,7 +41,7 @@ class HeadExplorer(SentenceExplorer):
     set them and the picture moves, move the picture and they change.
     """
 
-    _esm = script("answering", "following", "sentence", "heads")
+    _esm = script("controls", "answering", "following", "sentence", "heads")
     _css = style("sentence", "heads")
 
     layer = traitlets.Int(0).tag(sync=True)

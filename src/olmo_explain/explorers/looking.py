@@ -15,7 +15,7 @@ from olmo_explain.explorers.shared import pieces
 from olmo_explain.running import contributions
 from olmo_explain.undo import no_grad
 
-CHOICES = 40  # the most likely next tokens, among which a reader may also draw
+CHOICES = 20  # the most likely next tokens, among which a reader may also draw
 SHARE_SCALE = 65_535
 LONGEST = 128  # tokens: of a longer text the last ones are read
 

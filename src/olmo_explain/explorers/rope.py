@@ -12,7 +12,7 @@ from olmo_explain.explorers.shared import Explorer, public, script, style
 class RopeExplorer(Explorer):
     """A pair, a position and a layer type, under what an installation applies (`regime`)."""
 
-    _esm = script("following", "rope")
+    _esm = script("controls", "following", "length", "rope")
     _css = style("sentence", "rope")
 
     pair = traitlets.Int(0).tag(sync=True)

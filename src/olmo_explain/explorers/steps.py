@@ -53,7 +53,7 @@ assert list(ABOUT) == list(STEPS)
 class StepExplorer(SentenceExplorer):
     """Of a `text` a layer and a value: `layer`, `at`; in it `head`, `token`, `number`."""
 
-    _esm = script("answering", "following", "sentence", "steps")
+    _esm = script("controls", "answering", "following", "sentence", "steps")
     _css = style("sentence", "steps")
 
     layer = traitlets.Int(0).tag(sync=True)

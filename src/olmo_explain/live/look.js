@@ -3,7 +3,7 @@
 // A reader changes one thing at a time, so two sessions remember: the model as it was asked for, and
 // as it is, with every head on and the right RoPE, to show beside it.
 
-const CHOICES = 40; // the most likely next tokens, among which a reader may also draw
+const CHOICES = 20; // the most likely next tokens, among which a reader may also draw
 const LONGEST = 128; // tokens: of a longer text the last ones are read
 
 /**
