@@ -15,6 +15,7 @@ from rjsmin import jsmin
 from sphinx.application import Sphinx
 
 STATE = "ipywidgets_state"  # what myst-nb 1.4 calls the script that holds it
+OURS = "book/_static"  # extensions have theirs
 FILES = {".js": jsmin, ".css": cssmin}
 SMALL = {"_esm": cache(jsmin), "_css": cache(cssmin)}
 
@@ -38,11 +39,10 @@ def shrink(app: Sphinx, doctree: nodes.document) -> None:
 def shrink_files(app: Sphinx, exception: Exception | None) -> None:
     if exception or app.builder.format != "html":
         return
-    for folder in app.config.html_static_path:
-        for source in Path(app.confdir, folder).iterdir():
-            if small := FILES.get(source.suffix):
-                copy = Path(app.outdir, "_static", source.name)
-                copy.write_text(small(source.read_text(encoding="utf-8")), encoding="utf-8")
+    for source in Path(app.confdir, OURS).iterdir():
+        if small := FILES.get(source.suffix):
+            copy = Path(app.outdir, "_static", source.name)
+            copy.write_text(small(source.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict:

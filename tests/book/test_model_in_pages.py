@@ -1,9 +1,11 @@
 """Every page of the built book answers in its console, and asks for no model before that."""
 
 import pytest
+from support.site import transferred
 
 import olmo_explain as oe
 
+LIGHT = 159_000  # bytes of the front page: 139,000 before the model could answer in it, and 20,000
 CALL = "async () => (await olmo.run('To be, or not')).ids"
 
 
@@ -27,3 +29,11 @@ def test_a_page_runs_the_model(request, book, browser, served, name):
     assert all(url.startswith((address, "blob:", "data:")) for url in asked)
     assert not faults
     page.close()
+
+
+def test_the_front_page_is_light_before_the_first_touch(browser, site):
+    page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
+    sizes = transferred(page)
+    page.goto(f"{site}/book/index.html", wait_until="networkidle")
+    assert 100_000 < sum(sizes) < LIGHT
+    page.context.close()

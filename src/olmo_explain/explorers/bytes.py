@@ -20,7 +20,7 @@ class ByteExplorer(Explorer):
     """A place in a tensor, chosen by `tensor`, `row` and `column`, and what lies there."""
 
     _esm = script("controls", "answering", "following", "bytes")
-    _css = style("sentence", "bytes")
+    _css = style("tables", "sentence", "bytes")
 
     tensor = traitlets.Unicode().tag(sync=True)
     row = traitlets.Int(0).tag(sync=True)

@@ -21,7 +21,7 @@ class ClaimExplorer(Explorer):
     """
 
     _esm = script("claims")
-    _css = style("claims")
+    _css = style("tables", "claims")
 
     verdict = traitlets.Enum((ALL, *VERDICTS), ALL).tag(sync=True)
     section = traitlets.Unicode(ALL).tag(sync=True)

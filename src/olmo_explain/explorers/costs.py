@@ -30,7 +30,7 @@ class CostExplorer(Explorer):
     """
 
     _esm = script("controls", "following", "length", "costs")
-    _css = style("sentence", "costs")
+    _css = style("tables", "sentence", "costs")
 
     model = traitlets.Unicode().tag(sync=True)
     seq = traitlets.Int(min=1, max=ENDLESS).tag(sync=True)

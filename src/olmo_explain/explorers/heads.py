@@ -42,7 +42,7 @@ class HeadExplorer(SentenceExplorer):
     """
 
     _esm = script("controls", "answering", "following", "sentence", "heads")
-    _css = style("sentence", "heads")
+    _css = style("tables", "sentence", "heads")
 
     layer = traitlets.Int(0).tag(sync=True)
     head = traitlets.Int(0).tag(sync=True)

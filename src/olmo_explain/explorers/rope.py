@@ -13,7 +13,7 @@ class RopeExplorer(Explorer):
     """A pair, a position and a layer type, under what an installation applies (`regime`)."""
 
     _esm = script("controls", "following", "length", "rope")
-    _css = style("sentence", "rope")
+    _css = style("tables", "sentence", "rope")
 
     pair = traitlets.Int(0).tag(sync=True)
     position = traitlets.Int(0).tag(sync=True)

@@ -54,7 +54,7 @@ class StepExplorer(SentenceExplorer):
     """Of a `text` a layer and a value: `layer`, `at`; in it `head`, `token`, `number`."""
 
     _esm = script("controls", "answering", "following", "sentence", "steps")
-    _css = style("sentence", "steps")
+    _css = style("tables", "sentence", "steps")
 
     layer = traitlets.Int(0).tag(sync=True)
     at = traitlets.Int(0, help="which value, in the order of STEPS").tag(sync=True)
