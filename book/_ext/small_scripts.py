@@ -1,7 +1,8 @@
 """Scripts and styles without what only their readers need: comments and space.
 
-An explorer's module is saved into each page that shows it, as it stands in the package; the book's
-own files are copied as they are. What a page weighs before the first touch is its reader's time.
+An explorer's module is saved into each page that shows it, as it stands in the package; the files
+of the book, of its theme and of Sphinx are copied as they are. What a page weighs before the first
+touch is its reader's time.
 """
 
 import json
@@ -15,7 +16,6 @@ from rjsmin import jsmin
 from sphinx.application import Sphinx
 
 STATE = "ipywidgets_state"  # what myst-nb 1.4 calls the script that holds it
-OURS = "book/_static"  # extensions have theirs
 FILES = {".js": jsmin, ".css": cssmin}
 SMALL = {"_esm": cache(jsmin), "_css": cache(cssmin)}
 
@@ -39,10 +39,9 @@ def shrink(app: Sphinx, doctree: nodes.document) -> None:
 def shrink_files(app: Sphinx, exception: Exception | None) -> None:
     if exception or app.builder.format != "html":
         return
-    for source in Path(app.confdir, OURS).iterdir():
-        if small := FILES.get(source.suffix):
-            copy = Path(app.outdir, "_static", source.name)
-            copy.write_text(small(source.read_text(encoding="utf-8")), encoding="utf-8")
+    for file in Path(app.outdir, "_static").iterdir():
+        if small := FILES.get(file.suffix):
+            file.write_text(small(file.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict:
