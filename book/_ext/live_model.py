@@ -6,7 +6,6 @@ These are written into the built book, before its pages: Sphinx then gives the s
 
 from pathlib import Path
 
-from rjsmin import jsmin
 from sphinx.application import Sphinx
 
 from olmo_explain.live import page_scripts
@@ -19,7 +18,7 @@ def write_scripts(app: Sphinx) -> None:
     for name, text in page_scripts().items():
         path = static / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(jsmin(text), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     app.add_js_file("live.js", loading_method="defer")
 
 

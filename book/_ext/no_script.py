@@ -8,15 +8,18 @@ import re
 from sphinx.application import Sphinx
 
 VIEW = re.compile(r'<script type="application/vnd\.jupyter\.widget-view\+json">.*?</script>', re.S)
-WORDS = (
-    '<noscript><p class="oe-no-script">Here is an explorer, which needs JavaScript. '
-    "The figures and tables beside it say the same for one choice of its controls.</p></noscript>"
+WORDS = '<noscript><p class="oe-no-script">Here is {}</p></noscript>'
+EXPLORER = (
+    "an explorer, which needs JavaScript. "
+    "The figures and tables beside it say the same for one choice of its controls."
 )
+FIGURE = "a figure in which the model answers on your sentence: it needs JavaScript."
 
 
 def say_what_is_missing(app: Sphinx, page: str, template: str, context: dict, doctree) -> None:
     if "body" in context:
-        context["body"] = VIEW.sub(lambda view: view[0] + WORDS, context["body"])
+        words = WORDS.format(FIGURE if page == app.config.root_doc else EXPLORER)
+        context["body"] = VIEW.sub(lambda view: view[0] + words, context["body"])
 
 
 def setup(app: Sphinx) -> dict:

@@ -1,13 +1,17 @@
 """What Python holds of the live figure, and what it answers where the page has no engine."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 import traitlets
+from ipywidgets.embed import embed_data
 
 import olmo_explain as oe
 from olmo_explain.checkpoint import preset
-from olmo_explain.errors import ExplainError, OutOfRange, UsageError
+from olmo_explain.errors import ExplainError, UsageError
+from olmo_explain.explorers.model import ModelExplorer
 
 NEAR = "What news from France? I say, what news from"
 
@@ -59,28 +63,36 @@ def test_what_is_saved_is_the_answer_to_the_choices():
         assert (asked["step"] is not None) == (explorer.view == "values")
 
 
-@pytest.mark.parametrize(
-    "name, value, error",
-    [
-        ("layer", 8, OutOfRange),
-        ("head", -1, OutOfRange),
-        ("off", [[1, 4]], OutOfRange),
-        ("off", [[1, 2, 3]], traitlets.TraitError),
-        ("at", -1, OutOfRange),
-        ("written", [2048], OutOfRange),
-        ("rope", "none", traitlets.TraitError),
-        ("text", 3, traitlets.TraitError),
-    ],
-)
-def test_a_choice_that_the_model_does_not_have(name, value, error):
+WRONG = [
+    ("layer", 8),
+    ("head", -1),
+    ("off", [[1, 4]]),
+    ("off", [[1, 2, 3]]),
+    ("at", -1),
+    ("written", [2048]),
+    ("rope", "none"),
+    ("text", 3),
+    ("text", "a\ud800"),
+]
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["at once", "held"])
+@pytest.mark.parametrize(("name", "value"), WRONG, ids=range(len(WRONG)))
+def test_a_choice_that_the_model_does_not_have(name, value, held):
     explorer = oe.explore_model("tiny")
     before = getattr(explorer, name)
-    with pytest.raises(error):
-        setattr(explorer, name, value)
+    with pytest.raises(traitlets.TraitError) as raised:
+        if held:
+            with explorer.hold_trait_notifications():
+                setattr(explorer, name, value)
+        else:
+            setattr(explorer, name, value)
+    assert "\n" not in str(raised.value)
     assert getattr(explorer, name) == before
+    assert explorer.next_tokens[0][0] == " France"
 
 
-@pytest.mark.parametrize("prompt", [3, b"x", [], [-1], [1.5]])
+@pytest.mark.parametrize("prompt", [3, b"x", [], [-1], [1.5], None])
 def test_a_prompt_that_is_none(prompt):
     with pytest.raises(ExplainError):
         oe.explore_model("tiny", prompt)
@@ -96,6 +108,23 @@ def test_a_model_without_weights_or_tokenizer(tmp_path):
     explorer = oe.explore_model(tmp_path, [5, 6, 7])
     assert not explorer.has_tokenizer and explorer.answer["tokens"] == ["5", "6", "7"]
     assert explorer.next_tokens[0][0].isdigit()
+    assert not explorer.apart and not explorer.others  # texts for tiny
+    with pytest.raises(traitlets.TraitError, match="without a tokenizer"):
+        explorer.text = "abc"
+    assert oe.explore_model(tmp_path, np.array([5, 6, 7])).answer == explorer.answer
+
+
+def test_a_text_ends_where_the_model_says():
+    assert oe.explore_model("tiny").ends == [0]
+
+
+def test_weights_that_are_no_numbers_leave_a_state_that_can_be_saved():
+    model, tokenizer = oe.load("tiny", "float32")
+    with torch.no_grad():
+        model.model.norm.weight.fill_(torch.nan)
+        model.model.layers[0].self_attn.q_proj.weight.fill_(torch.nan)
+    explorer = ModelExplorer(model, tokenizer, text=NEAR, own_text=NEAR)
+    json.dumps(embed_data(views=[explorer], drop_defaults=False), allow_nan=False)
 
 
 def test_only_tiny_is_sent_to_the_front_end(tmp_path):

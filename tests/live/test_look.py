@@ -92,7 +92,7 @@ def test_of_a_long_text_the_last_tokens_are_read(live, python, tiny):
     seen, expected = both(live, python, Asked(text, layer=0))
     check_same(seen, expected)
     ids = tiny[1](text)["input_ids"]
-    assert seen["ids"] == ids[-LONGEST:] and seen["dropped"] == len(ids) - LONGEST
+    assert ids[seen["dropped"] :] == seen["ids"] and LONGEST - 32 < len(seen["ids"]) <= LONGEST
 
 
 def test_of_no_text_there_is_nothing_to_show(live, python):

@@ -23,7 +23,12 @@ function asked(model, progress) {
       else resolve(message.model ?? started(message, buffers));
     };
     model.on("msg:custom", hear);
-    model.send({ ask: "open" });
+    try {
+      model.send({ ask: "open" });
+    } catch { // JupyterLab's, where the kernel has forgotten the widget
+      model.off("msg:custom", hear);
+      reject(new Error("Python does not answer: run the cell again."));
+    }
   });
 }
 

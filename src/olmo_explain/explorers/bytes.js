@@ -207,7 +207,7 @@ function render({ model, el }) {
     [locationPanel(), dumpPanel(), bitsPanel(), picturePanel(model)];
   const spoken = status();
   const words = tokensPanel(model, tensors, spoken, () => draw());
-  el.append(make("section", { className: "oe oe-bytes", ariaLabel: "Byte explorer" },
+  el.append(make("section", { className: "oe oe-bytes", ariaLabel: "Byte explorer", "data-lm-suppress-shortcuts": "true" },
     make("p", { className: "oe-note" }, `Model: ${model.get("name")}`),
     make("div", { className: "oe-controls" }, pick.node, row.node, column.node),
     make("div", { className: "oe-bytes-panels" }, location.node, picture.node, dump.node, bits.node),

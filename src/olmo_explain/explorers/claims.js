@@ -138,7 +138,7 @@ function render({ model, el }) {
   const search = searchControl(model);
   const [table, empty] = [ledger(claims, sections), nothing(model, search)];
   const [says, spoken] = [make("p", { className: "oe-note" }), status()];
-  el.append(make("section", { className: "oe oe-claims", ariaLabel: "Claim explorer" },
+  el.append(make("section", { className: "oe oe-claims", ariaLabel: "Claim explorer", "data-lm-suppress-shortcuts": "true" },
     make("div", { className: "oe-controls" }, verdicts.node, section.node, search.node),
     says, table.node, empty.node, spoken));
 

@@ -96,17 +96,20 @@ function paint(canvas, rows, columns, colour) {
   context.putImageData(image, 0, 0);
 }
 
+/** [row, column] of a painted matrix under the pointer. */
+function cellAt(canvas, event) {
+  const box = canvas.getBoundingClientRect();
+  const place = (offset, size, count) =>
+    Math.min(Math.max(Math.floor((offset / size) * count), 0), count - 1);
+  return [
+    place(event.clientY - box.top, box.height, canvas.height),
+    place(event.clientX - box.left, box.width, canvas.width),
+  ];
+}
+
 /** Calls `pick(row, column)` where the pointer presses or drags on a painted matrix. */
 function pickable(canvas, pick) {
-  const at = (event) => {
-    const box = canvas.getBoundingClientRect();
-    const place = (offset, size, count) =>
-      Math.min(Math.max(Math.floor((offset / size) * count), 0), count - 1);
-    pick(
-      place(event.clientY - box.top, box.height, canvas.height),
-      place(event.clientX - box.left, box.width, canvas.width),
-    );
-  };
+  const at = (event) => pick(...cellAt(canvas, event));
   canvas.addEventListener("pointerdown", at);
   canvas.addEventListener("pointermove", (event) => event.buttons === 1 && at(event));
 }

@@ -249,7 +249,7 @@ function render({ model, el }) {
   });
   const [bars, crossovers, memory] = [barsPanel(), crossoverPanel(), memoryPanel()];
   const says = make("p", { className: "oe-note" });
-  el.append(make("section", { className: "oe oe-costs", ariaLabel: "Cost explorer" }, says,
+  el.append(make("section", { className: "oe oe-costs", ariaLabel: "Cost explorer", "data-lm-suppress-shortcuts": "true" }, says,
     make("div", { className: "oe-controls" }, ...controls.map((control) => control.node)),
     length.node, spoken, make("div", { className: "oe-costs-panels" }, bars.node,
       make("div", {}, crossovers.node, memory.node))));

@@ -1,6 +1,7 @@
 // The reader's own sentence, which the page keeps for all its explorers and for the other chapters.
 
 const LONGEST = 128; // tokens: of a longer text the last ones are read
+const MOST_LETTERS = 6000; // of one word as long as this the tokenizer takes a second
 
 /**
  * Calls `heard` with the sentence, { text, ids, tokens } or null, and again with each change; answers with the

@@ -222,7 +222,7 @@ function render({ model, el }) {
     draw();
   });
   const pattern = patternPanel(model, bar);
-  const root = make("section", { className: "oe oe-heads", ariaLabel: "Head explorer" },
+  const root = make("section", { className: "oe oe-heads", ariaLabel: "Head explorer", "data-lm-suppress-shortcuts": "true" },
     make("p", { className: "oe-note" }, `Model: ${model.get("name")}`),
     make("div", { className: "oe-controls" }, ...controls.map((control) => control.node)),
     make("div", { className: "oe-heads-panels" }, grid.node, table.node),

@@ -17,7 +17,8 @@ from olmo_explain.undo import no_grad
 
 CHOICES = 20  # the most likely next tokens, among which a reader may also draw
 SHARE_SCALE = 65_535
-LONGEST = 128  # tokens: of a longer text the last ones are read
+LONGEST = 128  # tokens: of a longer text the last ones are read,
+STRIDE = 32  # dropped so many at a time, so that a letter more does not move all the others
 
 
 Patterns = Float[Tensor, "layers heads query key"]
@@ -63,13 +64,14 @@ class Looking:
 
     def __call__(self, asked: Asked) -> dict:
         whole = [*self._encode(asked.text), *asked.written]
-        ids = whole[-LONGEST:]
+        dropped = -(-max(len(whole) - LONGEST, 0) // STRIDE) * STRIDE
+        ids = whole[dropped:]
         about = {
             "asked": asdict(asked),
             "ids": ids,
             "tokens": pieces(self._tokenizer, ids),
             "tail": self._tokenizer.decode(asked.written) if self._tokenizer else "",
-            "dropped": len(whole) - len(ids),
+            "dropped": dropped,
         }
         if not ids:
             return about | {"at": None}
@@ -94,8 +96,7 @@ class Looking:
             },
             "intact": {
                 "token": pieces(self._tokenizer, [first])[0],
-                "share": before[first].item(),
-                "now": shares[-1, first].item(),
+                "shares": _bytes(torch.stack([before[first], shares[-1, first]])),
             },
             "lens": {
                 "tokens": pieces(self._tokenizer, guesses.tolist()),
@@ -113,7 +114,7 @@ class Looking:
         if not text:
             return []
         assert self._tokenizer is not None, "a text is asked for only where there is a tokenizer"
-        return self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self._tokenizer(text)["input_ids"]
 
     def _run(self, ids: list[int], here: int, asked: Asked) -> Seen:
         """One pass by hand, in which heads that are off write zeros before o_proj reads them."""
@@ -173,7 +174,7 @@ first token of all; `written` is how long a vector a head adds at the chosen pos
 
 def _shares(shares: Tensor) -> bytes:
     """Attention travels as uint16, in steps of 0.000015: half of what float32 takes."""
-    return np.rint(shares.numpy() * SHARE_SCALE).astype("<u2").tobytes()
+    return np.rint(np.nan_to_num(shares.numpy()) * SHARE_SCALE).astype("<u2").tobytes()
 
 
 def _bytes(values: Tensor) -> bytes:

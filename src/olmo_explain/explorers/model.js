@@ -17,57 +17,67 @@ const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 function answering(model, tell) {
   let shown = unpacked(model.get("answer"));
   let [engine, opening, waiting, slow] = [undefined, null, [], 0];
-
   let refreshed = () => {};
+
   const isShown = () => same(wanted(model), shown.asked);
+  const patience = (isWaiting) => {
+    if (isWaiting) slow ||= setTimeout(() => tell("slow"), SLOW);
+    else slow = clearTimeout(slow);
+  };
   const settle = (answer) => {
-    clearTimeout(slow);
     for (const done of waiting.splice(0)) done(answer);
   };
 
   async function open() {
     if (opening || engine !== undefined) return;
-    opening = engineOf(model, (arrived, parts) => tell("loading", arrived, parts));
-    slow ||= setTimeout(() => tell("slow"), SLOW);
+    patience(true);
     try {
+      opening = engineOf(model, (arrived, parts) => tell("loading", arrived, parts));
+      if (!isShown()) tell("waiting");
       engine = await opening;
-      tell("open", engine);
       opening = null;
+      tell("open", engine);
       refreshed();
     } catch (error) {
       opening = null;
       tell("failed", error.message);
       settle(null);
     }
-    clearTimeout(slow);
-    slow = 0;
+    patience(false);
   }
 
   /** Asks, if what is shown is not what is wanted; whether it is now. */
   function refresh() {
     if (!isShown() && engine) {
-      const before = performance.now();
       shown = engine.look(wanted(model));
-      tell("computed", performance.now() - before);
+      tell("computed");
     }
-    if (isShown()) settle(shown);
+    if (isShown()) {
+      patience(false);
+      settle(shown);
+    } else if (engine === null) patience(true);
     else open(); // and then once more
     return isShown();
   }
 
   return {
     refresh,
-    shown: () => shown,
     open,
+    shown: () => shown,
+    engine: () => engine,
+    isBusy: () => !isShown() && (opening !== null || engine === null),
     /** The engine came, or Python answered: draw again. */
     onChange: (draw) => (refreshed = draw),
-    heard: () => (shown = unpacked(model.get("answer"))),
-    isBusy: () => !isShown() && (opening !== null || engine === null),
+    heard: () => {
+      shown = unpacked(model.get("answer"));
+      tell("computed");
+    },
     /** The answer to what is wanted once it is there; null where it will not come. */
     answered: () => new Promise((done) => {
       waiting.push(done);
       refreshed();
     }),
+    stop: () => patience(false),
   };
 }
 
@@ -89,8 +99,8 @@ function chips(model, { go }) {
       }));
       made = answer.tokens;
     }
-    earlier.disabled = !shownAt;
-    later.disabled = shownAt >= answer.ids.length - 1;
+    rest(earlier, !shownAt);
+    rest(later, shownAt >= answer.ids.length - 1);
     const chosen = line.children[shownAt];
     if (!chosen) return;
     chosen.firstChild.checked = true;
@@ -106,25 +116,25 @@ function chips(model, { go }) {
 }
 
 const REGIME = [
-  ["per-layer", "right"],
-  ["yarn-everywhere", "YaRN everywhere", "What transformers 5.0 to 5.12 ran"],
-  ["yarn-lost", "YaRN lost", "What newer releases run of a model that these saved"],
+  ["per-layer", "as designed", "YaRN in the full layers alone, as OLMo 3 was trained."],
+  ["yarn-everywhere", "YaRN everywhere", "YaRN in every layer: what transformers 5.0 to 5.12 ran."],
+  ["yarn-lost", "YaRN lost", "YaRN in no layer: what newer releases run of a model that those saved."],
 ];
 
 /** What the figure says of itself, tokens as elements: the open head, and what the reader's changes did. */
-function readout(model, answer, map, isOff) {
-  const [layer, head, looker] = [model.get("layer"), model.get("head"), map.looker(answer)];
+function readout(model, answer, map) {
+  const [{ layer, off, rope }, head, looker] = [answer.asked, model.get("head"), map.looker(answer)];
   const token = (text) => make("code", {}, visible(text));
   const shares = [...map.patternRow(answer, looker)].map((share, key) => [key, share])
     .sort((a, b) => b[1] - a[1]).slice(0, 3).filter(([, share]) => share >= 0.01);
   const looks = shares.flatMap(([key, share], i) => [i ? ", " : "", token(answer.tokens[key]), ` ${percent(share)}`]);
   const { intact, next } = answer;
-  const changed = model.get("off").length || model.get("rope") !== "per-layer";
+  const isOff = off.some(([l, h]) => l === layer && h === head);
   return [
-    `Head ${named(layer, head)} at `, token(answer.tokens[looker]), " looks at ", ...looks,
-    isOff(layer, head) ? " (off: it still looks, and writes zeros). " : ". ",
-    ...(!changed ? ["Next: ", token(next.tokens[0]), ` ${percent(next.shares[0])}.`]
-      : [token(intact.token), ` had ${percent(intact.share)} and has ${percent(intact.now)}`,
+    `Layer ${layer}, head ${head} at `, token(answer.tokens[looker]), " looks at ", ...looks,
+    isOff ? " (off: its output is zero). " : ". ",
+    ...(!off.length && rope === "per-layer" ? ["Next: ", token(next.tokens[0]), ` ${percent(next.shares[0])}.`]
+      : [token(intact.token), ` ${percent(intact.shares[0])} → ${percent(intact.shares[1])}`,
         ...(next.tokens[0] === intact.token ? ["."]
           : ["; now ", token(next.tokens[0]), ` leads with ${percent(next.shares[0])}.`])]),
   ];
@@ -133,85 +143,91 @@ function readout(model, answer, map, isOff) {
 function render({ model, el }) {
   const go = (changes) => choose(model, changes);
   const spoken = status();
-  const [tag, busy, said] = [make("p", { className: "oe-model-tag" }), make("p", { className: "oe-note oe-model-busy" }), make("p", { className: "oe-model-readout" })];
-  let distance = "";
-  const tell = (kind, ...about) => {
-    const [first, second] = about;
+  const name = model.get("name").split(" ")[0];
+  const [tag, said] = [make("p", { className: "oe-model-tag" }), make("p", { className: "oe-model-readout" })];
+  const [news, again] = [make("span"), button("Try again", () => draw(), { hidden: true })];
+  const busy = make("p", { className: "oe-note oe-model-row oe-model-busy" }, news, again);
+  let [distance, isHere] = ["", false];
+  const sayTag = () => (tag.textContent = `${model.get("name")} · computed ${isHere ? "in this page" : "by PyTorch"}, float32${distance}`);
+  const tell = (kind, first, second) => {
+    const words = {
+      waiting: window.olmo ? "Loading the model, 4 MB." : "Asking Python.",
+      loading: `Loading ${name} into this page: part ${first} of ${second}.`,
+      slow: window.olmo ? "Still loading. What is shown is the answer before." : "Still waiting. The figure needs its kernel: run its cell again if this stays.",
+      failed: `${first} What is shown is the answer before.`,
+    }[kind];
+    news.textContent = words ?? "";
     busy.classList.toggle("oe-problem", kind === "failed");
-    if (kind === "loading") busy.textContent = `Loading ${model.get("name").split(" ")[0]} into this page: part ${first} of ${second}.`;
-    else if (kind === "slow") busy.textContent = "Still waiting. In JupyterLab the figure needs its kernel: run its cell again.";
-    else if (kind === "failed") busy.textContent = `${first} What is shown was saved with the page.`;
-    else if (kind === "open") {
-      busy.textContent = "";
-      if (first) setTimeout(() => first.verify().then(({ max_abs_diff: most, prompts }) => {
-        distance = `; its logits lie within ${most.toExponential(1)} of PyTorch’s, measured here on ${prompts} prompts`;
-        sayTag();
-      }), 300);
-    } else if (kind === "computed") {
-      took = first;
-      sayTag();
-    }
-    if (kind === "failed" || kind === "slow") spoken.say(busy.textContent);
+    again.hidden = kind !== "failed";
+    if (kind === "failed") root.setAttribute("aria-busy", "false");
+    if (kind === "failed" || kind === "slow") spoken.say(words);
+    isHere ||= kind === "computed" && Boolean(live.engine());
+    if (kind === "open" && first) setTimeout(measure, 300, first);
+    sayTag();
   };
-  let took = null;
-  const sayTag = () => (tag.textContent = `${model.get("name")} · ` + (took === null
-    ? "computed by PyTorch, float32" : `computed in this page, float32${distance}`));
-  sayTag();
+  const measure = async (engine) => {
+    const { max_abs_diff: most, prompts } = await engine.verify();
+    distance = `; its logits lie within ${most.toExponential(1)} of PyTorch’s, measured here on ${prompts} prompts`;
+    isHere = true;
+    sayTag();
+  };
 
   const live = answering(model, tell);
+  sayTag();
   const shown = () => live.shown();
   const heads = switches(model, go);
   const map = modelMap(model, { shown, go });
-  const sentence = sentencePanel(model, { go, answered: live.answered });
   const tokens = chips(model, { go });
   const layer = segments(model, "layer", { label: "Layer", go,
-    options: model.get("layer_types").map((kind, at) => [at, kind === "full_attention" ? `${at}·f` : String(at), KIND[kind]]) });
-  const view = segments(model, "view", { label: "Open", go,
+    options: model.get("layer_types").map((kind, at) => [at, String(at), `${KIND[kind]} attention`]) });
+  const view = segments(model, "view", { label: "Show", go,
     options: [["heads", "this layer"], ["grid", "all heads"], ["values", "numbers"]] });
-  const rope = segments(model, "rope", { label: "RoPE", go, options: REGIME });
+  const rope = segments(model, "rope", { label: "Positions (RoPE)", go, options: REGIME });
+  const help = make("p", { className: "oe-note oe-model-help" });
   const panels = { heads: headsPanel(model, { go, heads }), grid: gridPanel(model, { go, heads }), values: valuesPanel(model, { go }) };
-  const next = nextPanel(model, { go, heads });
-  const writing = writer(model, { go, answered: live.answered, longest: model.get("longest"), ends: model.get("ends") });
-  const guide = model.get("apart").length ? tour(model, { go, answered: live.answered, spoken }) : null;
+  const next = nextPanel();
+  const writing = writer(model, { go, shown, spoken, answered: live.answered });
+  const guide = model.get("apart").length ? tour(model, { go, spoken, answered: live.answered, opened: writing.stop }) : null;
+  const sentence = sentencePanel(model, { go, engine: live.engine, changed: () => {
+    writing.stop();
+    guide?.close();
+  } });
   const empty = make("p", { className: "oe-model-none" }, "Type a sentence, and the model reads it.");
 
   const body = make("div", { className: "oe-model-body" },
     tokens.node, map.node, make("div", { className: "oe-model-row oe-model-layerline" }, layer.node, make("div", { className: "oe-model-row" }, ...tokens.buttons)),
     make("div", { className: "oe-model-below" },
       make("div", { className: "oe-model-opened" }, view.node, ...Object.values(panels).map(({ node }) => node)),
-      make("div", { className: "oe-model-side" },
-        heads.node, ...(model.get("has_yarn") ? [rope.node] : []), next.node, writing.node)),
+      make("div", { className: "oe-model-side" }, heads.node, next.node, ...(model.get("has_yarn") ? [rope.node, help] : []))),
     said);
-  const root = make("section", { className: "oe oe-model", ariaLabel: "The model on a sentence" },
-    sentence.node, busy, ...(guide ? [guide.node] : []), empty, body, tag, spoken);
+  const root = make("section", { className: "oe oe-model", ariaLabel: "The model on a sentence", "data-lm-suppress-shortcuts": "true" },
+    sentence.node, writing.node, busy, ...(guide ? [guide.node] : []), empty, body, tag, spoken);
   if (guide) sentence.tries.append(guide.open);
   el.append(root);
 
-  sentence.field.addEventListener("input", writing.stop);
+  const sayLooks = () => said.replaceChildren(...readout(model, shown(), map));
   map.node.addEventListener("oe-layout", ({ detail }) => tokens.align(detail));
-  const sayLooks = () => said.replaceChildren(...readout(model, shown(), map, heads.isOff));
   map.node.addEventListener("oe-hover", sayLooks);
-  // The first touch fetches the model, so that the first letter finds it here.
-  for (const event of ["pointerdown", "focusin"]) root.addEventListener(event, () => live.open(), { once: true });
+  // The first touch fetches the model, so that the first letter finds it here. A finger that scrolls is none.
+  for (const event of ["click", "focusin"]) root.addEventListener(event, () => live.open(), { once: true });
 
-  const draw = () => {
+  function draw() {
     const ready = live.refresh();
     const answer = shown();
     root.setAttribute("aria-busy", String(live.isBusy()));
-    sentence.show(answer);
-    writing.show();
-    empty.hidden = answer.at !== null;
-    body.hidden = answer.at === null;
-    if (answer.at === null) return;
-    for (const part of [tokens, layer, view, rope, heads, next]) part.show(answer);
-    for (const [name, panel] of Object.entries(panels)) {
-      panel.node.hidden = name !== model.get("view");
-      if (name === model.get("view")) panel.show(answer);
-    }
+    const isEmpty = ready && answer.at === null;
+    for (const part of [sentence, writing, layer, view, rope, heads]) part.show(answer, ready);
+    help.textContent = REGIME.find(([regime]) => regime === model.get("rope"))[2];
+    for (const [kind, { node }] of Object.entries(panels)) node.hidden = kind !== model.get("view");
+    empty.hidden = !isEmpty;
+    body.hidden = isEmpty;
+    if (isEmpty) spoken.say(empty.textContent);
+    if (!ready || isEmpty) return; // what is drawn stays, with its names
+    for (const part of [tokens, next, panels[model.get("view")]]) part.show(answer);
     map.draw(answer);
     sayLooks();
-    if (ready && !writing.isRunning() && !guide?.isOpen()) spoken.say(said.textContent);
-  };
+    if (!writing.isRunning() && !guide?.isOpen()) spoken.say(heardOf(said));
+  }
   const heard = () => live.heard();
   model.on("change:answer", heard);
   const undo = redrawOn(model, STATE, draw);
@@ -221,13 +237,16 @@ function render({ model, el }) {
     draw();
   });
   repaint.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+  repaint.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
   return () => {
     undo();
     model.off("change:answer", heard);
+    for (const part of [map, sentence, writing, live]) part.stop();
     repaint.disconnect();
-    sentence.stop();
-    writing.stop();
   };
 }
+
+/** As it is read aloud: without the signs that stand for a space and a new line. */
+const heardOf = (node) => node.textContent.replaceAll("␣", "").replaceAll("↵", "new line");
 
 export default { render };

@@ -17,6 +17,7 @@ from olmo_explain.checkpoint import (
     resolve,
     whole_number,
 )
+from olmo_explain.errors import ExplainError, UsageError
 from olmo_explain.explorers.looking import LONGEST, SCORES, Asked, Looking
 from olmo_explain.explorers.shared import Explorer, label, load_for, script, style
 from olmo_explain.ids import as_ids
@@ -38,7 +39,7 @@ APART = [
 ]
 """The sentence, its halves pulled apart: at last beyond the 32 tokens of tiny's window."""
 
-OTHERS = ("I gave you a horse, you gave me a", "She loves the sea, and he loves the")
+OTHERS = ["I gave you a horse, you gave me a", "She loves the sea, and he loves the"]
 VALUES = ["embedding", *STEPS, "final_norm"]
 VIEWS = ("heads", "grid", "values")
 ASKED = ("text", "written", "at", "layer", "score", "step", "off", "rope")
@@ -95,13 +96,13 @@ class ModelExplorer(Explorer):
         self._looking = Looking(model, tokenizer)
         self._computes = True  # until a front end has got the engine
         config = config_of(model)
+        self.set_trait("has_tokenizer", tokenizer is not None)
         super().__init__(
             layer_types=list(config.layer_types),
             heads=config.num_attention_heads,
             sliding_window=config.sliding_window or 0,
             has_yarn=any(rope.rope_type == "yarn" for rope in config.rope.values()),
-            has_tokenizer=tokenizer is not None,
-            ends=np.atleast_1d(model.config.eos_token_id or []).tolist(),
+            ends=[] if (end := model.config.eos_token_id) is None else np.atleast_1d(end).tolist(),
             **state,
         )
         self._look()
@@ -109,16 +110,25 @@ class ModelExplorer(Explorer):
 
     @traitlets.validate("text")
     def _readable(self, proposal: dict) -> str:
+        text = proposal["value"]
+        if text and not self.has_tokenizer:
+            raise traitlets.TraitError("This model came without a tokenizer: set written, to ids")
         try:
-            proposal["value"].encode()
+            text.encode()
         except UnicodeEncodeError:
             raise traitlets.TraitError("The text holds half a surrogate pair") from None
-        return proposal["value"]
+        return text
 
     @traitlets.validate("layer", "head", "at", "off", "written")
     def _within_range(self, proposal: dict) -> Any:
-        config, value = self._looking.config, proposal["value"]
-        match proposal["trait"].name:
+        try:
+            return self._checked(proposal["trait"].name, proposal["value"])
+        except ExplainError as error:  # of a TraitError traitlets takes everything back
+            raise traitlets.TraitError(str(error)) from None
+
+    def _checked(self, name: str, value: Any) -> Any:
+        config = self._looking.config
+        match name:
             case "layer":
                 return config.check_layer(value)
             case "head":
@@ -129,7 +139,7 @@ class ModelExplorer(Explorer):
                 return None if value is None else whole_number("at", value, least=0)
             case _:
                 if not all(len(head) == 2 for head in value):
-                    raise traitlets.TraitError(f"off is {quoted(value)}: give [[layer, head], …]")
+                    raise UsageError(f"off is {quoted(value)}", "Give [[layer, head], …]")
                 return [[config.check_layer(a), config.check_head(b)] for a, b in value]
 
     @property
@@ -143,10 +153,7 @@ class ModelExplorer(Explorer):
 
     def _asked(self) -> Asked:
         choices = {name: getattr(self, name) for name in ASKED}
-        unseen = {
-            "score": "grid",
-            "step": "values",
-        }  # where a choice is not shown, it is not asked for
+        unseen = {"score": "grid", "step": "values"}  # what is not shown is not asked for
         return Asked(**choices | {n: None for n, view in unseen.items() if self.view != view})
 
     def _look_again(self, change: dict) -> None:
@@ -188,20 +195,22 @@ def explore_model(
     """
     source = resolve(model)
     config = read_config(source)
+    if prompt is None:
+        raise UsageError("prompt is None", "Give a text or token ids")
     if layer is None:
         layer = (config.full_attention_layers or [config.num_hidden_layers - 1])[-1]
     loaded, tokenizer, ids = load_for(source, "float32", prompt)
-    is_text = isinstance(prompt, str)
+    is_text, is_tiny = isinstance(prompt, str), source.name == "tiny"
     return ModelExplorer(
         loaded,
         tokenizer,
-        in_page=source.name == "tiny",
+        in_page=is_tiny,
         name=label(source.name),
         text=prompt if is_text else "",
         written=[] if is_text else ids[0].tolist(),
         own_text=prompt if is_text else "",
-        apart=APART if prompt in APART else [],
-        others=[text for text in OTHERS if source.name == "tiny"],
-        layer=layer,
-        head=head,
+        apart=APART if is_tiny and is_text and prompt == APART[0] else [],
+        others=OTHERS if is_tiny else [],
+        layer=config.check_layer(layer),
+        head=config.check_head(head),
     )

@@ -12,7 +12,7 @@ function svg(tag, attributes = {}, ...children) {
   return node;
 }
 
-const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
+const percent = (share) => `${(100 * share).toFixed(1)}%`;
 const short = (token, most = 9) => {
   const text = visible(token);
   return [...text].length > most ? `${[...text].slice(0, most - 1).join("")}…` : text;
@@ -29,7 +29,7 @@ function arc(from, to, ground, height, share, kind = "") {
 /** Where everything is: tokens from left to right, rows from top to bottom, for a width in pixels. */
 function layout(width, tokens, kinds, open) {
   const narrow = width < 520;
-  const [left, right] = narrow ? [34, 72] : [104, 132];
+  const [left, right] = narrow ? [46, 72] : [104, 132];
   const column = (width - left - right) / tokens.length;
   const names = tokens.map((token) => short(token));
   const longest = Math.max(...names.map((name) => [...name].length));
@@ -62,7 +62,8 @@ function modelMap(model, { shown, go }) {
     const keys = answer.at + 1;
     return answer.looks.subarray((layer * model.get("heads") + head) * keys, (layer * model.get("heads") + head + 1) * keys);
   };
-  const isOff = (layer, head) => model.get("off").some(([l, h]) => l === layer && h === head);
+  // What is drawn is what was answered, also while something else is asked for.
+  const isOff = (layer, head) => shown().asked.off.some(([l, h]) => l === layer && h === head);
   const from = (layer, token) =>
     kinds[layer] === "sliding_attention" ? Math.max(0, token - model.get("sliding_window") + 1) : 0;
 
@@ -114,16 +115,16 @@ function modelMap(model, { shown, go }) {
   }
 
   function rowLabel(row) {
-    if (row.name) return place.narrow ? { embedding: "emb", final_norm: "out" }[row.name] : { embedding: "Embedding", final_norm: "Norm, lm_head" }[row.name];
-    if (place.rows.length > 14 && row.layer !== model.get("layer") && row.layer % 4) return "";
+    if (row.name) return place.narrow ? { embedding: "embed", final_norm: "out" }[row.name] : { embedding: "Embedding", final_norm: "Output" }[row.name];
+    if (place.rows.length > 14 && row.layer !== shown().asked.layer && row.layer % 4) return "";
     const kind = kinds[row.layer] === "full_attention" ? " full" : "";
-    return place.narrow ? `${row.layer}${kind && "·f"}` : `Layer ${row.layer}${kind}`;
+    return place.narrow ? `${row.layer}${kind && " full"}` : `Layer ${row.layer}${kind}`;
   }
 
   function draw(answer) {
     const width = Math.round(node.clientWidth);
     if (!width || answer.at === null) return picture.replaceChildren();
-    const [layer, head] = [model.get("layer"), model.get("head")];
+    const [layer, head] = [answer.asked.layer, model.get("head")];
     place = layout(width, answer.tokens, kinds, layer);
     const { x, column, left, right, rows, bottom, narrow } = place;
     picture.setAttribute("viewBox", `0 0 ${width} ${bottom}`);
@@ -146,7 +147,7 @@ function modelMap(model, { shown, go }) {
         const sees = kinds[layer] === "sliding_attention" ? `window of ${model.get("sliding_window")}` : "sees all";
         if (!narrow) parts.push(svg("text", { x: 8, y: row.y + 37, class: "oe-map-kind" }, sees));
         parts.push(svg("text", { x: narrow ? 2 : 8, y: row.y + row.height - 20, class: "oe-map-row oe-map-chosen" },
-          `${narrow ? "h" : "Head "}${head}${isOff(layer, head) ? (narrow ? " off" : ", off") : ""}`));
+          `${narrow ? "head " : "Head "}${head}${isOff(layer, head) ? (narrow ? " off" : ", off") : ""}`));
       }
       const [token, share] = [answer.lens.tokens[depth], answer.lens.shares[depth]];
       if (row.name !== "final_norm") {
@@ -180,7 +181,7 @@ function modelMap(model, { shown, go }) {
       const kind = `oe-map-name${t === looker ? " oe-map-chosen" : ""}${t > answer.at ? " oe-map-later" : ""}`;
       parts.push(svg("text", { transform: `translate(${x(t) + 4},${place.top - 6}) rotate(-90)`, class: kind }, place.names[t]));
     }
-    const title = svg("text", { x: width - right + 14, y: 14, class: "oe-map-kind" }, narrow ? "its guess" : "its guess so far");
+    const title = svg("text", { x: width - right + 14, y: 14, class: "oe-map-kind" }, narrow ? "guess" : "best guess here");
     const end = rows.at(-1);
     const next = `next: ${short(answer.next.tokens[0])} ${percent(answer.next.shares[0])}`;
     const ends = x(answer.at) + 8 > width - right - 90;
@@ -224,11 +225,13 @@ function modelMap(model, { shown, go }) {
     if (!place) return;
     const { token, row } = spot(event);
     if (row?.name) go({ view: "values", step: row.name, ...(token === null ? {} : { at: token }) });
-    else if (row && row.layer !== model.get("layer")) go({ layer: row.layer });
+    else if (row && row.layer !== shown().asked.layer) go({ layer: row.layer });
     else if (token !== null) go({ at: token });
   });
   // In the next frame: the map's height follows from its width.
-  new ResizeObserver(() => place?.width !== Math.round(node.clientWidth) && requestAnimationFrame(() => draw(shown()))).observe(node);
+  const sized = new ResizeObserver(() =>
+    place?.width !== Math.round(node.clientWidth) && requestAnimationFrame(() => draw(shown())));
+  sized.observe(node);
 
-  return { node, draw, patternRow, looker: (answer) => hovered ?? answer.at };
+  return { node, draw, stop: () => sized.disconnect(), patternRow, looker: (answer) => hovered ?? answer.at };
 }

@@ -2,8 +2,9 @@
 // writing on, a token at a time.
 
 const BARS = 6;
+const PAUSE_TO_READ = 60; // milliseconds between two tokens
 
-function nextPanel(model, { go, heads }) {
+function nextPanel() {
   const list = make("ol", { className: "oe-model-bars" });
   const rows = Array.from({ length: BARS + 1 }, () => {
     const [token, bar, tick, share] = [make("code"), make("i"), make("b"), make("span", { className: "oe-model-share" })];
@@ -16,12 +17,12 @@ function nextPanel(model, { go, heads }) {
   const node = make("div", { className: "oe-model-next" }, title, list, key);
 
   const show = (answer) => {
-    const { next, intact } = answer;
-    const changed = model.get("off").length > 0 || model.get("rope") !== "per-layer";
+    const { next, intact, asked } = answer;
+    const changed = asked.off.length > 0 || asked.rope !== "per-layer";
     title.textContent = answer.at === answer.ids.length - 1 ? "The next token" : `The next token after ${short(answer.tokens[answer.at])}`;
     const shown = next.tokens.slice(0, BARS).map((token, i) => ({ token, share: next.shares[i], before: next.before[i] }));
     const isMissing = changed && !shown.some(({ token }) => token === intact.token);
-    if (isMissing) shown.push({ token: intact.token, share: intact.now, before: intact.share });
+    if (isMissing) shown.push({ token: intact.token, before: intact.shares[0], share: intact.shares[1] });
     rows.forEach(({ node, token, bar, tick, share }, i) => {
       node.classList.toggle("oe-model-empty", !shown[i]);
       if (!shown[i]) return;
@@ -30,9 +31,8 @@ function nextPanel(model, { go, heads }) {
       tick.style.left = `${100 * shown[i].before}%`;
       tick.hidden = !changed;
       share.textContent = percent(shown[i].share);
-      share.title = changed ? `was ${percent(shown[i].before)}` : "";
     });
-    key.textContent = changed ? "The upright mark: where it was with every head on and the right RoPE." : "";
+    key.textContent = changed ? "Upright mark: its probability in the unchanged model." : "";
   };
   return { node, show };
 }
@@ -45,52 +45,55 @@ function drawn(next, temperature) {
   return next.ids[Math.max(0, weights.findIndex((weight) => (left -= weight) < 0))];
 }
 
-/**
- * Writing on, until the text is full, it ends, or the reader stops it. `answered()` resolves with the
- * answer for what is asked now.
- */
-function writer(model, { go, answered, longest, ends }) {
-  const pause = matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 60; // milliseconds: to be read along
-  let running = false;
+/** Writing on, until the figure is full, the text ends, or the reader does something else. */
+function writer(model, { go, shown, spoken, answered }) {
+  let run = null; // what is running: another one, or none, ends it
   const temperature = make("input", { type: "range", min: 0, max: 1.5, step: 0.1, value: 0 });
-  temperature.setAttribute("data-lm-suppress-shortcuts", "true");
   const said = make("span");
   const sayTemperature = () => {
     const value = temperature.valueAsNumber;
-    said.textContent = value ? value.toFixed(1) : "0: always the first";
+    said.textContent = value ? `${value.toFixed(1)}: drawn from ${shown().next?.ids.length ?? "the"} likeliest` : "0: always the likeliest";
     temperature.setAttribute("aria-valuetext", said.textContent);
   };
   temperature.addEventListener("input", sayTemperature);
-  sayTemperature();
-  const start = button("Write on", () => (running ? (running = false) : write(Infinity)), { className: "oe-button oe-primary" });
+  const start = button("Write on", () => (run ? stop() : write(Infinity)), { className: "oe-button oe-primary" });
   const one = button("One token", () => write(1));
-  const back = button("Take back", () => go({ written: [], at: null }));
-  const node = make("div", { className: "oe-model-write" },
-    make("div", { className: "oe-model-row" }, start, one, back),
-    make("div", { className: "oe-control" }, labelled("Temperature", temperature), temperature, said));
+  const back = button("Undo", () => go({ written: [], at: null }), { ariaLabel: "Undo what was written" });
+  const note = make("span", { className: "oe-model-label" });
+  const node = make("div", { className: "oe-model-write oe-model-row" }, start, one, back,
+    make("div", { className: "oe-control" }, labelled("Temperature", temperature), temperature, said), note);
 
   async function write(count) {
-    if (running) return;
-    running = true;
-    show();
-    for (let n = 0; n < count && running; n++) {
-      go({ at: null });
+    const mine = (run = {});
+    const text = model.get("text");
+    show(shown());
+    for (let n = 0; n < count; n++) {
+      if (model.get("at") !== null) go({ at: null });
       const answer = await answered();
-      if (!answer || !running || answer.at === null || answer.ids.length >= longest) break;
+      if (run !== mine || model.get("text") !== text) break;
+      if (!answer || answer.at === null || isFull(answer)) break;
       const id = drawn(answer.next, temperature.valueAsNumber);
-      if (ends.includes(id)) break;
+      if (model.get("ends").includes(id)) break;
       go({ written: [...model.get("written"), id], at: null });
-      if (!(await answered())) break;
-      if (count > 1) await new Promise((done) => setTimeout(done, pause));
+      await answered();
+      if (count > 1) await new Promise((done) => setTimeout(done, PAUSE_TO_READ));
     }
-    running = false;
-    show();
+    if (run !== mine) return;
+    stop();
+    if (model.get("text") === text && shown().tail) spoken.say(`Wrote: ${shown().tail}`);
   }
-  const show = () => {
-    start.textContent = running ? "Stop" : "Write on";
-    start.setAttribute("aria-pressed", String(running));
-    one.disabled = running;
-    back.disabled = running || !model.get("written").length;
+  function stop() {
+    run = null;
+    show(shown());
+  }
+  const isFull = (answer) => answer.ids.length + answer.dropped >= model.get("longest");
+  const show = (answer) => {
+    start.textContent = run ? "Stop" : "Write on";
+    rest(start, !run && (isFull(answer) || answer.at === null));
+    rest(one, run || isFull(answer) || answer.at === null);
+    rest(back, run || !model.get("written").length);
+    note.textContent = isFull(answer) ? `${model.get("longest")} tokens are all that the figure writes to.` : "";
+    sayTemperature();
   };
-  return { node, show, stop: () => (running = false), isRunning: () => running };
+  return { node, show, stop: () => run && stop(), isRunning: () => run !== null };
 }

@@ -1,10 +1,10 @@
 // What the reader opens below the map: the heads of a layer, all heads by a score, the numbers of a step.
 
 const SCORE = {
-  induction: ["what followed", "How much of its attention goes to tokens that followed the same token earlier"],
-  previous: ["token before", "How much of its attention goes to the token before"],
-  first: ["first token", "How much of its attention goes to the first token of all"],
-  written: ["what it writes", "How long a vector it adds to the stream at the chosen token"],
+  induction: ["what followed before", "Share of attention on the tokens that came after an earlier copy of this one"],
+  previous: ["previous token", "Share of attention on the token before"],
+  first: ["first token", "Share of attention on the first token of the text"],
+  written: ["size of its output", "Length of the vector that it adds to the stream at the chosen token"],
 };
 
 /** Radio buttons side by side, for one trait: arrow keys move between them. `read` and `write` if it is not that. */
@@ -24,9 +24,12 @@ function segments(model, trait, { label, options, go }) {
 
 function button(text, act, properties = {}) {
   const node = make("button", { type: "button", className: "oe-button", ...properties }, text);
-  node.addEventListener("click", act);
+  node.addEventListener("click", () => node.ariaDisabled !== "true" && act());
   return node;
 }
+
+/** It can do nothing now. It keeps the focus, which a button that is `disabled` would lose. */
+const rest = (node, isIdle) => (node.ariaDisabled = String(Boolean(isIdle)));
 
 const named = (layer, head) => `${layer}.${head}`;
 
@@ -46,17 +49,17 @@ function switches(model, go) {
     const list = heads.slice(0, 8).map(([l, h]) =>
       button(`${named(l, h)} ✕`, () => flip(l, h), { className: "oe-button oe-model-chip", ariaLabel: `Switch head ${named(l, h)} on again` }));
     if (heads.length > 8) list.push(make("span", {}, `and ${heads.length - 8} more`));
-    const focus = document.activeElement?.dataset?.act;
+    const focus = node.contains(document.activeElement) && document.activeElement.dataset.act;
     const act = (name, text, to) => {
       const made = button(text, to);
       made.dataset.act = name;
       return made;
     };
     node.replaceChildren(
-      make("span", { className: "oe-model-label" }, heads.length ? "Off:" : "Every head is on."), ...list,
-      act("layer", allOff ? `Layer ${layer} on` : `Layer ${layer} off`, () => set(whole, allOff)),
+      make("span", { className: "oe-model-label" }, heads.length ? "Off:" : "All heads are on."), ...list,
+      act("layer", `Switch layer ${layer} ${allOff ? "on" : "off"}`, () => set(whole, allOff)),
       ...(heads.length ? [act("all", "All on", () => go({ off: [] }))] : []));
-    if (focus) node.querySelector(`[data-act="${focus}"]`)?.focus();
+    if (focus !== false) (node.querySelector(`[data-act="${focus}"]`) ?? node.querySelector('[data-act="layer"]')).focus();
   };
   return { node, show, isOff, flip };
 }
@@ -70,14 +73,14 @@ function headsPanel(model, { go, heads }) {
     radio.setAttribute("data-lm-suppress-shortcuts", "true");
     radio.addEventListener("change", () => go({ head }));
     const name = make("span", {});
-    const flip = button("on", () => heads.flip(model.get("layer"), head), { className: "oe-button oe-model-switch", role: "switch" });
+    const flip = button("on", () => heads.flip(layer, head), { className: "oe-button oe-model-switch", role: "switch" });
     const node = make("div", { className: "oe-model-head" }, make("label", {}, radio, canvas, name), flip);
     return { node, canvas, radio, name, flip, head };
   });
   const node = make("div", { className: "oe-model-heads", role: "group" }, ...cards.map(({ node }) => node));
-  let painted = null;
+  let [painted, layer] = [null, null];
   const show = (answer) => {
-    const layer = model.get("layer");
+    ({ layer } = answer.asked);
     node.ariaLabel = `The heads of layer ${layer}`;
     const T = answer.ids.length;
     for (const { node, canvas, radio, name, flip, head } of cards) {
@@ -107,27 +110,26 @@ function gridPanel(model, { go, heads }) {
   const canvas = make("canvas", { role: "img" });
   const marker = make("div", { className: "oe-frame" });
   const crosses = make("div", { className: "oe-model-crosses", ariaHidden: "true" });
-  const score = segments(model, "score", { label: "Coloured by", go,
+  const score = segments(model, "score", { label: "Colour by", go,
     options: Object.entries(SCORE).map(([value, [text, hint]]) => [value, text, hint]) });
-  let flips = false;
-  const click = button("", () => { flips = !flips; what(); });
-  const what = () => (click.textContent = flips ? "A click switches a head" : "A click opens a head");
-  what();
-  const [best, note] = [make("div", { className: "oe-model-row" }), make("p", { className: "oe-note" })];
+  const flips = make("input", { type: "checkbox" });
+  const click = make("label", { className: "oe-model-flips" }, flips, "A click switches a head off or on");
+  const note = make("p", { className: "oe-note" });
+  let ranked = [];
+  const best = Array.from({ length: 3 }, (_, i) =>
+    button("", () => go({ layer: Math.floor(ranked[i] / H), head: ranked[i] % H })));
   const rows = model.get("layer_types").map((kind, layer) =>
     make("span", {}, layers > 16 && layer % 4 ? "" : `${layer}${kind === "full_attention" ? " full" : ""}`));
   canvas.addEventListener("click", (event) => {
-    const box = canvas.getBoundingClientRect();
-    const place = (offset, size, count) => Math.min(Math.max(Math.floor((offset / size) * count), 0), count - 1);
-    const [layer, head] = [place(event.clientY - box.top, box.height, layers), place(event.clientX - box.left, box.width, H)];
-    if (flips) heads.flip(layer, head);
+    const [layer, head] = cellAt(canvas, event);
+    if (flips.checked) heads.flip(layer, head);
     else go({ layer, head });
   });
   const node = make("div", { className: "oe-model-gridpanel" }, score.node,
     make("div", { className: "oe-model-grid" },
       make("div", { className: "oe-model-layers", ariaHidden: "true" }, ...rows),
       make("div", { className: "oe-matrix" }, canvas, crosses, marker)),
-    note, make("div", { className: "oe-model-row" }, click, best));
+    note, make("div", { className: "oe-model-row" }, make("span", { className: "oe-model-label" }, "The most:"), ...best), click);
   const show = (answer) => {
     score.show();
     const name = model.get("score");
@@ -137,12 +139,13 @@ function gridPanel(model, { go, heads }) {
     const known = !Number.isNaN(most);
     const digits = (x) => (name === "written" ? x.toFixed(2) : percent(x));
     paint(canvas, layers, H, (l, h) => [...ink(), known ? Math.round(235 * (scores[l * H + h] / (most || 1)) ** 0.8) + 12 : 12]);
-    const ranked = known ? [...scores.keys()].sort((a, b) => scores[b] - scores[a]).slice(0, 3) : [];
-    const place = (i) => [Math.floor(i / H), i % H];
-    best.replaceChildren(...ranked.map((i) => {
-      const [layer, head] = place(i);
-      return button(`${named(layer, head)}: ${digits(scores[i])}`, () => go({ layer, head }), { ariaLabel: `Open head ${named(layer, head)}, ${digits(scores[i])}` });
-    }));
+    ranked = known ? [...scores.keys()].sort((a, b) => scores[b] - scores[a]).slice(0, 3) : [];
+    best.forEach((node, i) => {
+      node.hidden = ranked[i] === undefined;
+      const name = named(Math.floor(ranked[i] / H), ranked[i] % H);
+      node.textContent = `${name}: ${digits(scores[ranked[i]] ?? 0)}`;
+      node.ariaLabel = `Open head ${node.textContent}`;
+    });
     note.textContent = known ? `${SCORE[name][1]}: from 0 to ${digits(most)}. Rows are layers, columns heads.`
       : name === "induction" ? "No token of this text stands in it twice, so none was followed by anything before." : "One token has none before it.";
     canvas.ariaLabel = `${layers} layers by ${H} heads. ${note.textContent}`;
@@ -178,25 +181,27 @@ function valuesPanel(model, { go }) {
     frame(marker, matrix.rows, matrix.columns, matrix.row, n);
   };
   column.addEventListener("input", readOut);
-  pickable(canvas, (row, n) => {
+  canvas.addEventListener("click", (event) => { // no press: a finger that scrolls chooses nothing
+    const [row, n] = cellAt(canvas, event);
     column.value = n;
     if (row !== matrix.row) go({ at: row });
     readOut();
   });
   const show = (answer) => {
     step.show();
-    if (!answer.value) return;
+    if (!answer.value) return void (note.textContent = "These numbers come with the model.");
     matrix = ofHead(answer.value, model, answer);
     column.max = matrix.columns - 1;
     if (drawn !== answer.value || matrix.head !== canvas.dataset.head) {
       const seen = matrix.data.filter((x) => x > HIDDEN_BELOW);
-      const most = Math.max(...seen.map(Math.abs), 1e-30);
+      const [low, high] = seen.reduce(([low, high], x) => [Math.min(low, x), Math.max(high, x)], [Infinity, -Infinity]);
+      const most = Math.max(-low, high, 1e-30);
       paint(canvas, matrix.rows, matrix.columns, (r, c) => {
         const value = matrix.data[r * matrix.columns + c];
         if (value < HIDDEN_BELOW) return [128, 128, 128, 70];
         return [...(value < 0 ? [201, 106, 34] : ink()), Math.round(255 * Math.min(1, Math.abs(value) / most) ** 0.5)];
       });
-      const range = [Math.min(...seen), Math.max(...seen)].map((x) => Number(x.toPrecision(3)).toString().replace("-", "−"));
+      const range = [low, high].map((x) => Number(x.toPrecision(3)).toString().replace("-", "−"));
       note.textContent = `${model.get("step")}${matrix.head ? `, ${matrix.head}` : ""}: a row for each token, ${matrix.columns} numbers in it, ` +
         `from ${range[0]} to ${range[1]}. Green above zero, orange below${seen.length < matrix.data.length ? ", grey hidden" : ""}.`;
       canvas.ariaLabel = note.textContent;

@@ -3,26 +3,32 @@
 
 const HIGH = 132; // pixels: of more lines the field scrolls
 
-function sentencePanel(model, { go, answered }) {
-  const typed = (text) => go({ text, written: [], at: null });
-  const field = make("textarea", { rows: 1, spellcheck: false, dir: "auto", maxLength: 20000 });
-  field.setAttribute("data-lm-suppress-shortcuts", "true");
+/** `changed()` hears of another text by the reader's hand; `engine()` is the page's, if it is there. */
+function sentencePanel(model, { go, engine, changed }) {
+  const choose = (text) => {
+    isSettled = true;
+    changed();
+    go({ text, written: [], at: null });
+  };
+  const field = make("textarea", { rows: 1, spellcheck: false, dir: "auto", maxLength: MOST_LETTERS });
   field.setAttribute("autocapitalize", "off");
-  const short = (text) => `${text.trim().split(/\s+/).slice(0, 3).join(" ")} …`;
-  const attempt = (text, name) => button(name ?? short(text), () => typed(text), { title: text });
-  const mine = button("Yours", () => typed(kept.text), { hidden: true });
+  const beginning = (text) => `${text.trim().split(/\s+/).slice(0, 3).join(" ")} …`;
+  const mine = button("Yours", () => choose(kept.text), { hidden: true });
+  const texts = [model.get("own_text"), ...model.get("others")].filter(Boolean);
   const tries = make("div", { className: "oe-model-row oe-model-tries" }, make("span", { className: "oe-model-label" }, "Try:"),
-    mine, ...[model.get("own_text"), ...model.get("others")].map((text) => attempt(text)));
+    mine, ...texts.map((text) => button(beginning(text), () => choose(text), { title: text })));
 
   const apart = model.get("apart");
   const lines = make("input", { type: "range", min: 0, max: apart.length - 1, step: 1 });
-  lines.setAttribute("data-lm-suppress-shortcuts", "true");
   const said = make("span");
-  lines.addEventListener("input", () => typed(apart[lines.valueAsNumber]));
+  lines.addEventListener("input", () => choose(apart[lines.valueAsNumber]));
   tries.append(make("div", { className: "oe-control" }, labelled("Pull its halves apart", lines), lines, said));
 
   const note = make("p", { className: "oe-note" });
-  const forget = button("Forget it", () => page().forget(), { className: "oe-button oe-model-chip" });
+  const forget = button("Forget it", () => {
+    page().forget();
+    field.focus({ preventScroll: true });
+  }, { className: "oe-button oe-model-chip" });
   const keeping = make("p", { className: "oe-note oe-model-row", hidden: true }, make("span"), forget);
   const node = make("div", { className: "oe-model-sentence" }, labelled("Your sentence", field), field, note, keeping, tries);
   if (!model.get("has_tokenizer")) {
@@ -34,42 +40,49 @@ function sentencePanel(model, { go, answered }) {
   // -- what the page keeps --------------------------------------------------------------------------
 
   const page = () => window.olmo.sentence;
-  let [kept, inView] = [null, false];
-  const isMine = () => kept?.text === model.get("text");
-  /** Kept once it is read: other explorers are told its tokens, too. */
-  async function keep(text) {
-    const answer = await answered();
-    if (!window.olmo || answer?.asked.text !== text || !answer.ids.length) return;
-    if (text === model.get("own_text")) page().forget();
-    else page().set(text, answer.ids, answer.tokens);
+  let [kept, inView, isSettled, pending] = [null, false, false, null];
+  /** On arrival what is kept is taken up, once: never over something that the reader chose here. */
+  function takeUp() {
+    if (!kept || !inView || isSettled) return;
+    isSettled = true;
+    go({ text: kept.text, written: [], at: null });
   }
-  const takeUp = () => inView && kept && !isMine() && typed(kept.text);
-  const unfollow = follow((sentence) => {
+  /** What was typed is kept once it can be read: other explorers are told its tokens, too. */
+  function keep() {
+    if (!engine() || !window.olmo || pending === null) return;
+    const { tokenizer } = engine();
+    const [text, ids] = [pending, tokenizer.encode(pending)];
+    pending = null;
+    if (!ids.length || text === model.get("own_text")) page().forget();
+    else page().set(text, ids, ids.map((id) => tokenizer.piece(id)));
+  }
+  const unfollow = !model.get("in_page") ? () => {} : follow((sentence) => {
     const before = kept;
     kept = sentence;
     mine.hidden = keeping.hidden = !kept;
     keeping.firstChild.textContent = page().isKept()
-      ? "Your sentence is kept in this browser for the chapters; nothing is sent."
+      ? "Your sentence is kept in this browser, for the chapters. Nothing is sent."
       : "This browser keeps nothing: your sentence is gone when you leave the page. Nothing is sent.";
-    if (kept) takeUp();
-    else if (before?.text === model.get("text")) typed(model.get("own_text"));
+    takeUp();
+    if (!kept && before) {
+      changed();
+      if (model.get("text") === before.text) choose(model.get("own_text"));
+    }
   });
   const seen = new IntersectionObserver((entries) => {
-    const was = inView;
     inView = entries.at(-1).isIntersecting;
-    if (!was) takeUp();
+    takeUp();
   });
   seen.observe(node);
 
   field.addEventListener("input", () => {
-    const text = field.value.replace(/\p{Surrogate}/gu, "\ufffd"); // half a letter
-    typed(text);
-    keep(text);
+    pending = field.value.replace(/\p{Surrogate}/gu, "\ufffd"); // half a letter
+    choose(pending);
   });
 
-  const show = (answer) => {
-    const whole = model.get("text") + (model.get("written").length ? answer.tail : "");
-    if (field.value !== whole) field.value = whole;
+  const show = (answer, ready) => {
+    const whole = model.get("text") + (ready && model.get("written").length ? answer.tail : "");
+    if (field.value !== whole && (ready || !model.get("written").length)) field.value = whole;
     field.style.height = "auto";
     field.style.height = `${Math.min(field.scrollHeight + 2, HIGH)}px`;
     if (model.get("written").length) field.scrollTop = field.scrollHeight;
@@ -80,8 +93,11 @@ function sentencePanel(model, { go, answered }) {
       said.textContent = at ? `${at} ${at === 1 ? "line" : "lines"} between` : "side by side";
       lines.setAttribute("aria-valuetext", said.textContent);
     }
-    note.textContent = answer.dropped
-      ? `This text has ${count(answer.ids.length + answer.dropped)} tokens: the last ${answer.ids.length} are read.` : "";
+    note.textContent = [
+      answer.dropped ? `This text has ${count(answer.ids.length + answer.dropped)} tokens: the last ${answer.ids.length} are read.` : "",
+      field.value.length >= MOST_LETTERS ? `A text ends here after ${count(MOST_LETTERS)} letters.` : "",
+    ].join(" ").trim();
+    if (ready) keep();
   };
   const stop = () => {
     unfollow();

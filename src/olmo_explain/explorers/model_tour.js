@@ -9,28 +9,29 @@ function tourOf(model) {
     return i < 0 ? "next to nothing" : percent(answer.next.shares[i]);
   };
   const word = " France";
+  const plain = (token) => visible(token).replace("␣", "");
   const look = (answer) => answer.pattern[(answer.at) * answer.ids.length + answer.tokens.indexOf(word)];
   const gone = [[7, 0], [7, 1], [7, 2]];
   return [
     { changes: { ...start, layer: 0, at: 2 },
-      say: (a) => `The sentence is ${a.ids.length} tokens: lines on their way down. After the first “from”, “France” has ${of(a, word)}.` },
+      say: (a) => `Each upright line is one of ${a.ids.length} tokens, and the layers run from top to bottom. After the first “from” the model expects “${plain(a.next.tokens[0])}”.` },
     { changes: { ...start, layer: 0 },
-      say: (a) => `After the second “from”, the same word, it has ${of(a, word)}. Something told it what had followed the first.` },
+      say: (a) => `After the second “from” it expects “${plain(a.next.tokens[0])}”, with ${of(a, word)}. Something told it what had followed the first.` },
     { changes: start,
-      say: (a) => `Here it is: head 7.0 gives ${percent(look(a))} of its attention to “France”, the word behind the earlier “from”.` },
+      say: (a) => `Here it is: in layer 7, head 0 gives ${percent(look(a))} of its attention to “France”, the word after the earlier “from”.` },
     { changes: { ...start, off: [gone[0]] },
-      say: (a) => `Switch that head off, and “France” falls from ${percent(a.intact.share)} to ${of(a, word)}: two more heads do the same work.` },
+      say: (a) => `Switch that head off, and “France” falls from ${percent(a.intact.shares[0])} to ${of(a, word)}: two more heads do the same work.` },
     { changes: { ...start, off: gone },
-      say: (a) => `Without 7.0, 7.1 and 7.2 it has ${of(a, word)}, and the model says “${visible(a.next.tokens[0]).replace("␣", "")}”.` },
+      say: (a) => `Without heads 0, 1 and 2 of layer 7 it has ${of(a, word)}, and the model says “${plain(a.next.tokens[0])}”.` },
     { changes: { ...start, text: apart[2] },
       say: (a) => `Pull the halves apart: “France” is ${a.ids.length - 1 - a.tokens.indexOf(word)} tokens back, out of sight of every sliding layer. The full layers still fetch it: ${of(a, word)}.` },
     { changes: { ...start, text: apart[2], rope: "yarn-lost" },
-      say: (a) => `The same weights with YaRN lost, as some releases ran them: “France” falls to ${of(a, word)}, and no error says so. Now type a sentence of your own.` },
+      say: (a) => `The same weights with YaRN lost, as some releases ran them: “France” falls to ${of(a, word)}, and no error message appears. Now type a sentence of your own.` },
   ];
 }
 
 /** The strip of the tour: closed until it is asked for, left at any time, and then all is as it was. */
-function tour(model, { go, answered, spoken }) {
+function tour(model, { go, answered, spoken, opened }) {
   const stops = tourOf(model);
   const kept = ["text", "written", "off", "rope", "view", "layer", "head", "at"];
   let [at, before] = [-1, null];
@@ -50,16 +51,16 @@ function tour(model, { go, answered, spoken }) {
     event.preventDefault();
     event.stopPropagation();
   });
-  for (const each of [back, next, leave]) each.setAttribute("data-lm-suppress-shortcuts", "true");
 
   async function move(to) {
     if (to >= stops.length) return end();
+    opened();
     if (at < 0) before = Object.fromEntries(kept.map((name) => [name, model.get(name)]));
     at = to;
     open.hidden = true;
     strip.hidden = false;
     where.textContent = `${at + 1} of ${stops.length}`;
-    back.disabled = at === 0;
+    rest(back, at === 0);
     next.textContent = at === stops.length - 1 ? "Done" : "Next";
     if (!strip.contains(document.activeElement)) next.focus({ preventScroll: true });
     go(stops[at].changes);
@@ -68,12 +69,18 @@ function tour(model, { go, answered, spoken }) {
     sentence.textContent = answer ? stops[at].say(answer) : "The model did not arrive, so there is nothing to show here yet.";
     spoken.say(`Stop ${at + 1} of ${stops.length}. ${sentence.textContent}`);
   }
-  function end() {
+  /** The reader does something else: what the tour changed beside the text is as it was. */
+  function close() {
+    if (at < 0) return;
     at = -1;
     strip.hidden = true;
     open.hidden = false;
+    go({ off: before.off, rope: before.rope });
+  }
+  function end() {
+    close();
     open.focus({ preventScroll: true });
     go(before);
   }
-  return { node, open, isOpen: () => at >= 0, close: () => at >= 0 && ((at = -1), (strip.hidden = true), (open.hidden = false)) };
+  return { node, open, isOpen: () => at >= 0, close };
 }

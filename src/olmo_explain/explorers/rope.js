@@ -80,7 +80,7 @@ function render({ model, el }) {
   const heads = ["default", "YaRN"].map((text) => make("th", { scope: "col", className: "oe-number" }, text));
   const longestTurn = Math.max(...turns.flat().map((t) => (2 * Math.PI) / t));
   const spoken = status();
-  el.append(make("section", { className: "oe oe-rope", ariaLabel: "RoPE explorer" },
+  el.append(make("section", { className: "oe oe-rope", ariaLabel: "RoPE explorer", "data-lm-suppress-shortcuts": "true" },
     make("p", { className: "oe-note" }, `Model: ${model.get("name")}`),
     make("div", { className: "oe-controls" }, ...controls.map((control) => control.node)),
     length.node, verdict, waveTitle, wave.node, waveNote,

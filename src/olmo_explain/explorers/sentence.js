@@ -1,7 +1,6 @@
 // The bar in which a sentence stands and is typed. In a page the engine computes what follows from it,
 // and the page keeps it; in JupyterLab the trait `text` goes to Python, and what follows comes back.
 
-const MOST_LETTERS = 6000; // of one word as long as this the tokenizer takes a second
 const PAUSE = 300; // ms without a key before Python computes
 
 /**

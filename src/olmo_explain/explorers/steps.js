@@ -167,7 +167,7 @@ function render({ model, el }) {
   });
   const [about, picture] = [aboutPanel(), picturePanel(model)];
   const [chosen, says] = [make("output"), make("p", { className: "oe-note" })];
-  el.append(make("section", { className: "oe oe-steps", ariaLabel: "Step explorer" },
+  el.append(make("section", { className: "oe oe-steps", ariaLabel: "Step explorer", "data-lm-suppress-shortcuts": "true" },
     says, ...(bar ? [bar.node] : []),
     make("div", { className: "oe-controls" }, layer.node, at.node),
     about.node, picture.node,

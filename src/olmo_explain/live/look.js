@@ -4,7 +4,8 @@
 // as it is, with every head on and the right RoPE, to show beside it.
 
 const CHOICES = 20; // the most likely next tokens, among which a reader may also draw
-const LONGEST = 128; // tokens: of a longer text the last ones are read
+const LONGEST = 128; // tokens: of a longer text the last ones are read,
+const STRIDE = 32; // dropped so many at a time, so that a letter more does not move all the others
 
 /**
  * A function from { text, written, at, layer, score, step, off, rope } to what is shown of it. `written`:
@@ -20,8 +21,9 @@ function looking({ session, tokenizer, config, weights }) {
     const { text, written, at, layer, score, step, off, rope } = asked;
     const what = { off, rope };
     const whole = [...tokenizer.encode(text), ...written];
-    const ids = whole.slice(-LONGEST);
-    const about = { asked, ids, tokens: tokens(ids), tail: tokenizer.decode(written), dropped: whole.length - ids.length };
+    const dropped = Math.ceil(Math.max(whole.length - LONGEST, 0) / STRIDE) * STRIDE;
+    const ids = whole.slice(dropped);
+    const about = { asked, ids, tokens: tokens(ids), tail: tokenizer.decode(written), dropped };
     if (!ids.length) return { ...about, at: null };
     const here = at === null ? ids.length - 1 : Math.min(at, ids.length - 1);
 
@@ -44,7 +46,7 @@ function looking({ session, tokenizer, config, weights }) {
         shares: Float32Array.from(best, (id) => share(L, id)),
         before: Float32Array.from(best, (id) => before[id]),
       },
-      intact: { token: tokenizer.piece(first), share: before[first], now: share(L, first) },
+      intact: { token: tokenizer.piece(first), shares: Float32Array.of(before[first], share(L, first)) },
       lens: {
         tokens: tokens(guesses),
         shares: Float32Array.from(guesses, (id, depth) => share(depth, id)),

@@ -17,7 +17,7 @@
     const ended = new Promise((resolve, reject) => {
       script.onload = resolve;
       script.onerror = () => reject(new Error(
-        `The model did not arrive (${script.src}): check the network, and call again.`));
+        "The model did not arrive: check the network, and try again."));
     });
     document.head.append(script);
     await ended.finally(() => script.remove()); // sooner, and WebKit may forget whom to tell
@@ -60,7 +60,7 @@
   function kept() {
     try {
       const { text, ids, tokens } = JSON.parse(localStorage.getItem(KEY));
-      const isSound = typeof text === "string" && ids.every(Number.isInteger) && tokens.length === ids.length;
+      const isSound = text && typeof text === "string" && ids.every(Number.isInteger) && tokens.length === ids.length;
       return isSound ? { text, ids, tokens } : null;
     } catch {
       return null; // nothing is kept, or the browser keeps nothing for a page
