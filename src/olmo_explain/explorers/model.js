@@ -198,11 +198,10 @@ function render({ model, el }) {
     tokens.node, map.node, make("div", { className: "oe-model-row oe-model-layerline" }, layer.node, make("div", { className: "oe-model-row" }, ...tokens.buttons)),
     make("div", { className: "oe-model-below" },
       make("div", { className: "oe-model-opened" }, view.node, ...Object.values(panels).map(({ node }) => node)),
-      make("div", { className: "oe-model-side" }, heads.node, next.node, ...(model.get("has_yarn") ? [rope.node, help] : []))),
-    said);
+      make("div", { className: "oe-model-side" }, heads.node, next.node, ...(model.get("has_yarn") ? [rope.node, help] : []))));
   const root = make("section", { className: "oe oe-model", ariaLabel: "The model on a sentence", "data-lm-suppress-shortcuts": "true" },
-    sentence.node, writing.node, busy, ...(guide ? [guide.node] : []), empty, body, tag, spoken);
-  if (guide) sentence.tries.append(guide.open);
+    sentence.node, writing.node, busy, ...(guide ? [guide.node] : []), empty, body, said, tag, spoken);
+  if (guide) sentence.tries.prepend(guide.open);
   el.append(root);
 
   const sayLooks = () => said.replaceChildren(...readout(model, shown(), map));
@@ -220,7 +219,7 @@ function render({ model, el }) {
     help.textContent = REGIME.find(([regime]) => regime === model.get("rope"))[2];
     for (const [kind, { node }] of Object.entries(panels)) node.hidden = kind !== model.get("view");
     empty.hidden = !isEmpty;
-    body.hidden = isEmpty;
+    body.hidden = said.hidden = isEmpty;
     if (isEmpty) spoken.say(empty.textContent);
     if (!ready || isEmpty) return; // what is drawn stays, with its names
     for (const part of [tokens, next, panels[model.get("view")]]) part.show(answer);

@@ -22,7 +22,7 @@ function sentencePanel(model, { go, engine, changed }) {
   const lines = make("input", { type: "range", min: 0, max: apart.length - 1, step: 1 });
   const said = make("span");
   lines.addEventListener("input", () => choose(apart[lines.valueAsNumber]));
-  tries.append(make("div", { className: "oe-control" }, labelled("Pull its halves apart", lines), lines, said));
+  const pull = make("div", { className: "oe-control" }, labelled("Pull its halves apart", lines), lines, said);
 
   const note = make("p", { className: "oe-note" });
   const forget = button("Forget it", () => {
@@ -30,7 +30,7 @@ function sentencePanel(model, { go, engine, changed }) {
     field.focus({ preventScroll: true });
   }, { className: "oe-button oe-model-chip" });
   const keeping = make("p", { className: "oe-note oe-model-row", hidden: true }, make("span"), forget);
-  const node = make("div", { className: "oe-model-sentence" }, labelled("Your sentence", field), field, note, keeping, tries);
+  const node = make("div", { className: "oe-model-sentence" }, labelled("Your sentence", field), field, note, keeping, tries, pull);
   if (!model.get("has_tokenizer")) {
     node.replaceChildren(note);
     note.textContent = "This model came without a tokenizer: its tokens are shown by their ids.";
@@ -87,7 +87,7 @@ function sentencePanel(model, { go, engine, changed }) {
     field.style.height = `${Math.min(field.scrollHeight + 2, HIGH)}px`;
     if (model.get("written").length) field.scrollTop = field.scrollHeight;
     const at = apart.indexOf(model.get("text"));
-    lines.parentElement.hidden = at < 0;
+    pull.hidden = at < 0;
     if (at >= 0) {
       lines.value = at;
       said.textContent = at ? `${at} ${at === 1 ? "line" : "lines"} between` : "side by side";

@@ -151,7 +151,7 @@ function sentenceBar(model, spoken, show) {
   seen.observe(node);
   let width = 0;
   const sized = new ResizeObserver(() => {
-    if (width !== (width = node.clientWidth)) grow();
+    if (width !== (width = node.clientWidth)) requestAnimationFrame(grow); // its height follows
   });
   sized.observe(node);
 
