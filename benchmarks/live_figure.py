@@ -15,14 +15,13 @@ from support.site import serve
 from benchmarks.frame import Plan, Row, Subject, Times, tell
 from benchmarks.pages import SLOWER
 from olmo_explain.by_hand import run_by_hand
-from olmo_explain.explorers.model import APART
+from olmo_explain.explorers import explore_model
 from olmo_explain.running import load
 
 TITLE = "tiny in the page: its engine beside PyTorch, and the live figure, in Chromium"
 FRONT, FIGURE = "book/index.html", ".oe-model"
 TOKENS = 64
 PRESSES = 20
-FAR = APART[2]  # 42 tokens
 
 # Of so many tokens nothing is remembered: the first is another one.
 RUN = """async (ids) => {
@@ -102,7 +101,7 @@ def figure(browser: Browser, address: str, slower: int, plan: Plan) -> list[Row]
     page = browser.new_page(viewport={"width": 390, "height": 844})
     page.goto(f"{address}/{FRONT}")
     field = page.locator(f"{FIGURE} textarea")
-    field.fill(FAR)
+    field.fill(explore_model("tiny").apart[2])  # its halves 38 tokens apart
     page.wait_for_function("() => document.querySelectorAll('.oe-model-chips input').length > 40")
     page.locator(f"{FIGURE} .oe-model-layerline input").first.check()
     devtools = page.context.new_cdp_session(page)

@@ -1,6 +1,7 @@
 """A page with the model in it, as the book has it, and a way to get many numbers out of it."""
 
 import http.server
+import shutil
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
@@ -12,15 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page, expect
 from safetensors.torch import save
 from sphinx.cmd.build import build_main
+from support.figure import page_of
 from torch import Tensor, nn
 
 from olmo_explain.by_hand import Activations
 from olmo_explain.checkpoint import OlmoConfig, config_of
 from olmo_explain.live import engine
 
+HOST = Path(__file__).parents[2] / "book" / "_static" / "widget-host.js"
 EXTENSIONS = Path(__file__).parents[2] / "book" / "_ext"
 
 # Each session is kept on the page under a name, so that a test can ask it again.
@@ -130,3 +133,36 @@ def live(browser, pages: Path) -> Iterator[Live]:
         page.close()
         server.shutdown()
     assert not faults
+
+
+@pytest.fixture(scope="session")
+def folder(pages: Path, tmp_path_factory) -> Path:
+    """The page of the figure, light and dark, beside the model's scripts."""
+    folder = tmp_path_factory.mktemp("figure")
+    shutil.copytree(pages / "_static" / "tiny", folder / "tiny")
+    for file in (pages / "_static" / "live.js", pages / "_static" / "tiny.js", HOST):
+        shutil.copy(file, folder)
+    for theme in ("light", "dark"):
+        (folder / f"{theme}.html").write_text(page_of(theme), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def page(browser) -> Iterator[Page]:
+    """An empty page, on which no script may fail, and nothing may be asked of another host."""
+    context = browser.new_context(viewport={"width": 1100, "height": 900})
+    page, faults, page.asked = context.new_page(), [], []
+    page.on("pageerror", lambda error: faults.append(error.message))
+    page.on("console", lambda said: said.type == "error" and faults.append(said.text))
+    page.on("request", lambda request: page.asked.append(request.url))
+    yield page
+    assert not faults or getattr(page, "may_fail", False), faults
+    assert all(url.startswith(("file:", "blob:", "data:")) for url in page.asked)
+    context.close()
+
+
+@pytest.fixture
+def figure(page: Page, folder: Path) -> Locator:
+    page.goto((folder / "light.html").as_uri())
+    expect(page.locator(".oe-model")).to_be_visible()
+    return page.locator(".oe-model")

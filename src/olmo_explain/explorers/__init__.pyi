@@ -4,6 +4,7 @@ from .costs import explore_costs
 from .heads import explore_heads
 from .model import explore_model
 from .rope import explore_rope
+from .shared import pieces
 from .steps import explore_steps
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "explore_model",
     "explore_rope",
     "explore_steps",
+    "pieces",
 ]

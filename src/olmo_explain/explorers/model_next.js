@@ -5,14 +5,14 @@ const BARS = 6;
 const PAUSE_TO_READ = 60; // milliseconds between two tokens
 
 function nextPanel() {
-  const list = make("ol", { className: "oe-model-bars" });
+  const list = make("ol", { className: "oe-model-bars", ariaLabel: "The most likely next tokens" });
   const rows = Array.from({ length: BARS + 1 }, () => {
     const [token, bar, tick, share] = [make("code"), make("i"), make("b"), make("span", { className: "oe-model-share" })];
     const node = make("li", {}, token, make("span", { className: "oe-model-track", ariaHidden: "true" }, bar, tick), share);
     list.append(node);
     return { node, token, bar, tick, share };
   });
-  const title = make("h3");
+  const title = make("p", { className: "oe-model-title" });
   const key = make("p", { className: "oe-note" });
   const node = make("div", { className: "oe-model-next" }, title, list, key);
 
