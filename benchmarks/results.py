@@ -31,6 +31,7 @@ HEADLINES = {
     "cold": ("olmo-explain config olmo3-7b", "olmo-explain head tiny"),
     "verify": ("verify",),
     "growth": (),
+    "live": ("the page's engine", "key to frame"),
     "pages": ("ready, median page", "key to frame, median page"),
 }
 """The rows that README shows."""

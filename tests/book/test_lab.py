@@ -258,14 +258,11 @@ def test_the_figure_answers_and_python_holds_what_is_typed(lab, page, model):
     expect(field).not_to_have_value("She loves the sea, and he loves the")
 
 
-def test_keys_pressed_in_an_explorer_are_not_jupyterlabs(lab, page):
+def test_keys_pressed_in_the_figure_are_not_jupyterlabs(lab, page):
     """Two d on a button would delete the cell in which it stands."""
-    lab.open(page, ["import olmo_explain as oe", "oe.explore_model()", "oe.explore_heads()"])
+    lab.open(page, ["import olmo_explain as oe", "oe.explore_model()"])
     page.evaluate(RUN_ALL)
     page.locator(".oe-model").get_by_role("button", name="Earlier token").focus()
     page.keyboard.press("d")
     page.keyboard.press("d")
-    page.locator(".oe-heads").get_by_role("button").first.focus()
-    page.keyboard.press("d")
-    page.keyboard.press("d")
-    assert len(page.evaluate(CELLS)) == 3
+    assert len(page.evaluate(CELLS)) == 2
