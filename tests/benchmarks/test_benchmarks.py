@@ -25,7 +25,7 @@ def quick(once) -> dict:
 
 
 def run_quickly(folder: Path) -> None:
-    names = ("cold", "forward", "verify", "head", "norms", "growth", "live", "pages")
+    names = ("cold", "forward", "verify", "head", "norms", "growth", "pages")
     only = [word for name in names for word in ("--only", name)]
     nowhere = ["--html", str(folder)]  # no book there
     where = ["--json", str(folder / "results.json")]
@@ -69,7 +69,7 @@ def test_what_is_sure_whatever_the_machine(quick):
 def test_every_headline_is_a_row(quick):
     later = {"nnsight cache", "TransformerLens run_with_cache"}  # from their own environment
     for subject in quick["subjects"]:
-        if subject["name"] not in ("live", "pages"):  # of the built book
+        if subject["name"] != "pages":
             named = {row["what"] for row in subject["rows"]}
             missing = set(results.HEADLINES[subject["name"]]) - named - later
             assert missing <= ({"head, over HTTP"} if subject["skipped"] else set())

@@ -262,7 +262,14 @@ def test_keys_pressed_in_the_figure_are_not_jupyterlabs(lab, page):
     """Two d on a button would delete the cell in which it stands."""
     lab.open(page, ["import olmo_explain as oe", "oe.explore_model()"])
     page.evaluate(RUN_ALL)
-    page.locator(".oe-model").get_by_role("button", name="Earlier token").focus()
-    page.keyboard.press("d")
-    page.keyboard.press("d")
+    figure = page.locator(".oe-model")
+    for control in (
+        figure.get_by_role("button", name="Earlier token"),
+        figure.get_by_role("switch", name="Head 7.2"),
+        figure.get_by_role("radio", name="numbers"),
+        figure.get_by_label("Your sentence"),
+    ):
+        control.focus()
+        page.keyboard.press("d")
+        page.keyboard.press("d")
     assert len(page.evaluate(CELLS)) == 2

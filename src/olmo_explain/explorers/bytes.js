@@ -196,6 +196,7 @@ function tokensPanel(model, tensors, spoken, redraw) {
 }
 
 function render({ model, el }) {
+  keepKeys(el);
   const tensors = Object.fromEntries(model.get("tensors").map((about) => [about.name, about]));
   const data = numbers(model.get("data"), Uint8Array);
   const names = Object.keys(tensors);
@@ -207,7 +208,7 @@ function render({ model, el }) {
     [locationPanel(), dumpPanel(), bitsPanel(), picturePanel(model)];
   const spoken = status();
   const words = tokensPanel(model, tensors, spoken, () => draw());
-  el.append(make("section", { className: "oe oe-bytes", ariaLabel: "Byte explorer", "data-lm-suppress-shortcuts": "true" },
+  el.append(make("section", { className: "oe oe-bytes", ariaLabel: "Byte explorer" },
     make("p", { className: "oe-note" }, `Model: ${model.get("name")}`),
     make("div", { className: "oe-controls" }, pick.node, row.node, column.node),
     make("div", { className: "oe-bytes-panels" }, location.node, picture.node, dump.node, bits.node),

@@ -80,7 +80,6 @@ function verdictControl(model) {
   const name = `oe-verdict-${Math.random().toString(36).slice(2, 8)}`;
   const choices = [ALL, ...Object.keys(MARK)].map((value) => {
     const input = make("input", { type: "radio", name, value });
-    input.setAttribute("data-lm-suppress-shortcuts", "true");
     input.addEventListener("change", () => choose(model, { verdict: value }));
     const output = make("b");
     const mark = make("i", { ariaHidden: "true" }, MARK[value] ?? "");
@@ -99,7 +98,6 @@ function verdictControl(model) {
 
 function searchControl(model) {
   const input = make("input", { type: "search", autocomplete: "off", spellcheck: false });
-  input.setAttribute("data-lm-suppress-shortcuts", "true");
   input.addEventListener("input", () => choose(model, { search: input.value }));
   const node = make("div", { className: "oe-control" }, labelled("Search", input), input);
   const show = () => {
@@ -128,6 +126,7 @@ function nothing(model, search) {
 }
 
 function render({ model, el }) {
+  keepKeys(el);
   const [claims, sections] = [model.get("claims"), model.get("sections")];
   const texts = claims.map(({ id, statement, claimed, measured, verdict, how, why }) =>
     plain([id, statement, claimed, measured, verdict, how, why].join("\n")));
@@ -138,7 +137,7 @@ function render({ model, el }) {
   const search = searchControl(model);
   const [table, empty] = [ledger(claims, sections), nothing(model, search)];
   const [says, spoken] = [make("p", { className: "oe-note" }), status()];
-  el.append(make("section", { className: "oe oe-claims", ariaLabel: "Claim explorer", "data-lm-suppress-shortcuts": "true" },
+  el.append(make("section", { className: "oe oe-claims", ariaLabel: "Claim explorer" },
     make("div", { className: "oe-controls" }, verdicts.node, section.node, search.node),
     says, table.node, empty.node, spoken));
 

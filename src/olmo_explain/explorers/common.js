@@ -41,7 +41,6 @@ function labelled(text, control) {
 /** A menu that shows and sets one trait. */
 function menu(model, trait, { label, options }) {
   const select = make("select", {});
-  select.setAttribute("data-lm-suppress-shortcuts", "true");
   for (const [value, text] of options) select.append(make("option", { value }, text));
   const node = make("div", { className: "oe-control" }, labelled(label, select), select);
   select.addEventListener("change", () => choose(model, { [trait]: select.value }));
@@ -51,6 +50,11 @@ function menu(model, trait, { label, options }) {
 function choose(model, changes) {
   for (const [trait, value] of Object.entries(changes)) model.set(trait, value);
   model.save_changes();
+}
+
+/** JupyterLab takes a key for itself, a "d" even, unless the element that has the focus says otherwise. */
+function keepKeys(el) {
+  el.addEventListener("focusin", ({ target }) => target.setAttribute("data-lm-suppress-shortcuts", "true"));
 }
 
 /** Runs `draw` once a frame at the most, whenever one of the traits changes; returns the undo. */

@@ -12,8 +12,6 @@ function numbersIn(model, trait, Type) {
 /** A slider that shows and sets one trait. `say(value)` is what its output reads, `width` long. */
 function slider(model, trait, { label, max, say = String, width = String(max).length }) {
   const input = make("input", { type: "range", min: 0, max, step: 1 });
-  // Without this JupyterLab takes the arrow keys for itself.
-  input.setAttribute("data-lm-suppress-shortcuts", "true");
   const output = make("output", { style: `width:${width}ch` });
   const name = labelled(label, input);
   const node = make("div", { className: "oe-control" }, name, input, output);

@@ -103,7 +103,6 @@ function cacheBytes(c, { seq, batch }, capped) {
 /** A field for a whole number. What is none, or out of range, changes nothing: `problem()` says so. */
 function numberInput(model, trait, name, max, spoken) {
   const input = make("input", { type: "number", min: 1, max, step: 1, required: true, inputMode: "numeric" });
-  input.setAttribute("data-lm-suppress-shortcuts", "true");
   const problem = () => (input.validity.valid ? "" : `${name}: give a whole number from 1 to ` +
     `${count(max)}. What is shown is still for ${count(model.get(trait))}.`);
   input.addEventListener("input", () => {
@@ -134,7 +133,6 @@ function stopsTo(longest) {
 function positionsControl(model, spoken) {
   const longest = model.get("longest");
   const range = make("input", { type: "range", min: 0, step: 1 });
-  range.setAttribute("data-lm-suppress-shortcuts", "true");
   let stops = [];
   range.addEventListener("input", () => choose(model, { seq: stops[range.valueAsNumber] }));
   const { input, problem, show: showExactly } = numberInput(model, "seq", "Positions", longest, spoken);
@@ -231,6 +229,7 @@ function memoryPanel() {
 }
 
 function render({ model, el }) {
+  keepKeys(el);
   const sizes = model.get("sizes");
   const choices = (names) => names.map((name) => [name, name]);
   const spoken = status();
@@ -249,7 +248,7 @@ function render({ model, el }) {
   });
   const [bars, crossovers, memory] = [barsPanel(), crossoverPanel(), memoryPanel()];
   const says = make("p", { className: "oe-note" });
-  el.append(make("section", { className: "oe oe-costs", ariaLabel: "Cost explorer", "data-lm-suppress-shortcuts": "true" }, says,
+  el.append(make("section", { className: "oe oe-costs", ariaLabel: "Cost explorer" }, says,
     make("div", { className: "oe-controls" }, ...controls.map((control) => control.node)),
     length.node, spoken, make("div", { className: "oe-costs-panels" }, bars.node,
       make("div", {}, crossovers.node, memory.node))));

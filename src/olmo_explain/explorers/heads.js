@@ -200,6 +200,7 @@ function patternPanel(model, bar) {
 }
 
 function render({ model, el }) {
+  keepKeys(el);
   const norms = numbers(model.get("norms"), Float32Array);
   const kinds = model.get("layer_types");
 
@@ -222,7 +223,7 @@ function render({ model, el }) {
     draw();
   });
   const pattern = patternPanel(model, bar);
-  const root = make("section", { className: "oe oe-heads", ariaLabel: "Head explorer", "data-lm-suppress-shortcuts": "true" },
+  const root = make("section", { className: "oe oe-heads", ariaLabel: "Head explorer" },
     make("p", { className: "oe-note" }, `Model: ${model.get("name")}`),
     make("div", { className: "oe-controls" }, ...controls.map((control) => control.node)),
     make("div", { className: "oe-heads-panels" }, grid.node, table.node),

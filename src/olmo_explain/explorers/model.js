@@ -93,7 +93,6 @@ function chips(model, { go }) {
     if (!made || !same(made, answer.tokens)) {
       line.replaceChildren(...answer.tokens.map((token, t) => {
         const radio = make("input", { type: "radio", name, value: t });
-        radio.setAttribute("data-lm-suppress-shortcuts", "true");
         radio.addEventListener("change", () => go({ at: t }));
         return make("label", { title: `token ${answer.ids[t]}, position ${t}` }, radio, make("code", {}, visible(token)));
       }));
@@ -141,6 +140,7 @@ function readout(model, answer, map) {
 }
 
 function render({ model, el }) {
+  keepKeys(el);
   const go = (changes) => choose(model, changes);
   const spoken = status();
   const name = model.get("name").split(" ")[0];
@@ -199,7 +199,7 @@ function render({ model, el }) {
     make("div", { className: "oe-model-below" },
       make("div", { className: "oe-model-opened" }, view.node, ...Object.values(panels).map(({ node }) => node)),
       make("div", { className: "oe-model-side" }, heads.node, next.node, ...(model.get("has_yarn") ? [rope.node, help] : []))));
-  const root = make("section", { className: "oe oe-model", ariaLabel: "The model on a sentence", "data-lm-suppress-shortcuts": "true" },
+  const root = make("section", { className: "oe oe-model", ariaLabel: "The model on a sentence" },
     sentence.node, writing.node, busy, ...(guide ? [guide.node] : []), empty, body, said, tag, spoken);
   if (guide) sentence.tries.prepend(guide.open);
   el.append(root);

@@ -14,7 +14,6 @@ function segments(model, trait, { label, options, go }) {
   const node = make("fieldset", { className: "oe-segments" }, make("legend", {}, label));
   for (const [value, text, hint] of options) {
     const input = make("input", { type: "radio", name, value: String(value) });
-    input.setAttribute("data-lm-suppress-shortcuts", "true");
     input.addEventListener("change", () => go({ [trait]: value }));
     inputs.set(value, input);
     node.append(make("label", { title: hint ?? "" }, input, make("span", {}, text)));
@@ -70,7 +69,6 @@ function headsPanel(model, { go, heads }) {
   const cards = Array.from({ length: model.get("heads") }, (_, head) => {
     const canvas = make("canvas", { ariaHidden: "true" });
     const radio = make("input", { type: "radio", name: group, value: head });
-    radio.setAttribute("data-lm-suppress-shortcuts", "true");
     radio.addEventListener("change", () => go({ head }));
     const name = make("span", {});
     const flip = button("on", () => heads.flip(layer, head), { className: "oe-button oe-model-switch", role: "switch" });
@@ -166,7 +164,6 @@ function valuesPanel(model, { go }) {
   const marker = make("div", { className: "oe-frame" });
   const [note, read] = [make("p", { className: "oe-note" }), make("span", { className: "oe-model-number" })];
   const column = make("input", { type: "range", min: 0, step: 1, value: 0 });
-  column.setAttribute("data-lm-suppress-shortcuts", "true");
   const node = make("div", {}, step.node,
     make("div", { className: "oe-matrix oe-model-values" }, canvas, marker), note,
     make("div", { className: "oe-control" }, labelled("Number", column), column, read));

@@ -56,6 +56,7 @@ function chart() {
 const digits = (value) => Number(value.toPrecision(6)).toString();
 
 function render({ model, el }) {
+  keepKeys(el);
   const [yarn, headDim, longest] = [model.get("yarn"), model.get("head_dim"), model.get("max_position")];
   const turns = frequencies(yarn, headDim);
   const controls = [
@@ -80,7 +81,7 @@ function render({ model, el }) {
   const heads = ["default", "YaRN"].map((text) => make("th", { scope: "col", className: "oe-number" }, text));
   const longestTurn = Math.max(...turns.flat().map((t) => (2 * Math.PI) / t));
   const spoken = status();
-  el.append(make("section", { className: "oe oe-rope", ariaLabel: "RoPE explorer", "data-lm-suppress-shortcuts": "true" },
+  el.append(make("section", { className: "oe oe-rope", ariaLabel: "RoPE explorer" },
     make("p", { className: "oe-note" }, `Model: ${model.get("name")}`),
     make("div", { className: "oe-controls" }, ...controls.map((control) => control.node)),
     length.node, verdict, waveTitle, wave.node, waveNote,

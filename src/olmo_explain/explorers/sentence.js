@@ -11,7 +11,6 @@ function sentenceBar(model, spoken, show) {
   const own = model.get("own_text");
   if (!own) return null;
   const field = make("textarea", { rows: 1, dir: "auto", maxLength: MOST_LETTERS, spellcheck: false });
-  field.setAttribute("data-lm-suppress-shortcuts", "true");
   const label = labelled("Sentence", field);
   const says = make("p", { id: `${field.id}-says`, className: "oe-note", tabIndex: -1 });
   field.setAttribute("aria-describedby", says.id);

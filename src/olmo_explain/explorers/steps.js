@@ -141,6 +141,7 @@ function picturePanel(model) {
 }
 
 function render({ model, el }) {
+  keepKeys(el);
   const kinds = model.get("layer_types");
   const saved = savedRun(model);
   let own = null;
@@ -167,7 +168,7 @@ function render({ model, el }) {
   });
   const [about, picture] = [aboutPanel(), picturePanel(model)];
   const [chosen, says] = [make("output"), make("p", { className: "oe-note" })];
-  el.append(make("section", { className: "oe oe-steps", ariaLabel: "Step explorer", "data-lm-suppress-shortcuts": "true" },
+  el.append(make("section", { className: "oe oe-steps", ariaLabel: "Step explorer" },
     says, ...(bar ? [bar.node] : []),
     make("div", { className: "oe-controls" }, layer.node, at.node),
     about.node, picture.node,
