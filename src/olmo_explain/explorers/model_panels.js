@@ -7,7 +7,7 @@ const SCORE = {
   written: ["size of its output", "Length of the vector that it adds to the stream at the chosen token"],
 };
 
-/** Radio buttons side by side, for one trait: arrow keys move between them. `read` and `write` if it is not that. */
+/** Radio buttons side by side, for one trait: arrow keys move between them. */
 function segments(model, trait, { label, options, go }) {
   const name = `oe-${trait}-${Math.random().toString(36).slice(2, 8)}`;
   const inputs = new Map();
