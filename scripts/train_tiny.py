@@ -13,7 +13,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safetensors.torch import save
 from tiny_card import CARD, measure_repeats
 from tiny_data import VALIDATION_PLAYS, encode, read_plays, save_tokenizer
+from tiny_history import History, is_moment
+from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
@@ -77,7 +79,7 @@ GENERATION_CONFIG = {"do_sample": True, "eos_token_id": 0, "pad_token_id": 1, "t
 STEPS = 4900
 TOKENS_PER_STEP = 4096
 CONTEXT = CONFIG["max_position_embeddings"]  # in which held-out text is predicted
-REPORT_STEPS = 100
+CHECKPOINT_STEPS = 100
 
 LEARNING_RATE, FINAL_LEARNING_RATE = 2e-3, 1e-4
 WARMUP_STEPS = 100
@@ -193,6 +195,7 @@ class Run:
     model: PreTrainedModel
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
+    history: History = field(default_factory=History)
     step: int = 0
     seconds: float = 0.0
 
@@ -201,6 +204,7 @@ class Run:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
+            "history": self.history.columns,
             "step": self.step,
             "seconds": self.seconds,
         }
@@ -212,6 +216,7 @@ class Run:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
+        self.history.columns = state["history"]
         self.step, self.seconds = state["step"], state["seconds"]
 
 
@@ -231,20 +236,6 @@ def train_step(run: Run, text: Int[Tensor, "tokens"], steps: int, losses_of: Cal
     run.optimizer.zero_grad()
     run.step += 1
     run.seconds += time.monotonic() - started
-
-
-def report(run: Run, held_out: Int[Tensor, "tokens"]) -> str:
-    """One line on how far the model is, from part of the held-out text and from repeats."""
-    run.model.set_attn_implementation("eager")
-    repeats = measure_repeats(run.model, count=8)
-    run.model.set_attn_implementation("sdpa")
-    return (
-        f"step {run.step}, {run.seconds:.0f} s"
-        f" · text {validation_loss(run.model, held_out[: 16 * CONTEXT]):.2f}"
-        f" · repeats {repeats['losses']['first']:.2f} → {repeats['losses']['second']:.2f}"
-        f" · previous token {repeats['previous_token']['score']:.2f}"
-        f" · induction {repeats['induction']['score']:.2f}"
-    )
 
 
 def save_model(model: PreTrainedModel, directory: Path) -> None:
@@ -317,6 +308,7 @@ def main() -> None:
     scenes, held_out_scenes = read_plays()
     save_tokenizer(scenes, CONFIG["vocab_size"], CONFIG["max_position_embeddings"], args.out)
     text, held_out = encode(scenes, args.out), encode(held_out_scenes, args.out)
+    tokenizer = Tokenizer.from_file(str(args.out / "tokenizer.json"))
 
     torch.manual_seed(args.seed)
     model = new_model(args.out)
@@ -325,16 +317,23 @@ def main() -> None:
     if args.resume:
         run.load(checkpoint)
 
+    def look() -> str:
+        text_loss = validation_loss(run.model, held_out[: 16 * CONTEXT])
+        return run.history.look(run.step, run.model, text_loss, tokenizer)
+
     losses_of = torch.compile(token_losses, dynamic=False) if args.compile else token_losses
     stop_at = time.monotonic() + 60 * args.minutes
     columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
         task = progress.add_task("", total=args.steps, completed=run.step)
+        if run.step == 0:
+            progress.print(look())
         while run.step < args.steps and time.monotonic() < stop_at:
             train_step(run, text, args.steps, losses_of)
             progress.update(task, completed=run.step)
-            if run.step % REPORT_STEPS == 0:
-                progress.print(report(run, held_out))
+            if is_moment(run.step):
+                progress.print(look())
+            if run.step % CHECKPOINT_STEPS == 0:
                 run.save(checkpoint)
     run.save(checkpoint)
 
@@ -342,6 +341,8 @@ def main() -> None:
         print(f"Stopped after step {run.step} of {args.steps}; go on with --resume.")
         return
     save_model(model, args.out)
+    about = {"seed": args.seed, "tokens_per_step": TOKENS_PER_STEP}
+    run.history.write(args.out / "history.json", about)
     write_card(run, args.seed, held_out, args.out)
 
 

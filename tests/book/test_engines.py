@@ -8,7 +8,7 @@ from playwright.sync_api import Error
 
 import olmo_explain as oe
 
-CHAPTER = "notebooks/09_forward_trace.html"
+CHAPTER = "notebooks/10_forward_trace.html"
 TEXTS = [
     "To be, or not",
     "  \n\n \t ",

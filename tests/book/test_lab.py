@@ -206,8 +206,8 @@ def test_the_ledger_and_python_hear_each_other(lab, page):
     assert says_at_last(page, found) == found
     assert ledger.locator("tbody tr:visible .oe-claims-how code").all_inner_texts() == ids
     # A row leads to the notebook beside this one.
-    link = ledger.get_by_role("link", name="chapter 9").first
-    assert link.get_attribute("href") == "09_forward_trace.ipynb"
+    link = ledger.get_by_role("link", name="chapter 10").first
+    assert link.get_attribute("href") == "10_forward_trace.ipynb"
 
     page.evaluate(RUN_IN_KERNEL, "explorer.search = 'no claim says this'")
     ledger.get_by_role("button", name="Clear the filters").click()

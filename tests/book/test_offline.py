@@ -122,8 +122,8 @@ EXPLORERS = {
     "02_weights_on_disk": "Row",
     "05_attention": "Value",
     "06_positions": "Pair",
-    "10_one_head": "Head",
-    "11_flops": "Batch",
+    "11_one_head": "Head",
+    "12_flops": "Batch",
 }
 
 

@@ -91,7 +91,7 @@ def test_a_page_twice_as_large_does_not_scroll_sideways(book, site, page, width)
 
 @pytest.mark.parametrize(("width", "scheme"), [(DESK, "light")])
 def test_reduced_motion_is_respected(book, site, page):
-    _open(page, f"{site}/notebooks/10_one_head.html")
+    _open(page, f"{site}/notebooks/11_one_head.html")
     assert page.evaluate(MOVING) == []
 
 
@@ -187,7 +187,7 @@ def test_the_root_leads_to_the_book(address, page):
 @pytest.mark.parametrize(("width", "scheme"), [(DESK, "light"), (PHONE, "dark")])
 def test_the_head_explorer_answers_as_python_does(book, page, width, scheme):
     """Five choices by keyboard and five by pointer, on a page that is only a file."""
-    chapter = book.html / "notebooks" / "10_one_head.html"
+    chapter = book.html / "notebooks" / "11_one_head.html"
     _open(page, chapter.as_uri())
     explorer = page.locator(".oe-heads")
     norms, patterns = head_norms("tiny"), _patterns(explore_heads("tiny").tokens)

@@ -160,8 +160,8 @@ def test_every_claim_leads_to_a_chapter(ledger, report):
 @pytest.mark.parametrize(
     ("address", "href"),
     [
-        ("lab/tree/notebooks/12_the_report.ipynb", "09_forward_trace.ipynb"),
-        ("lab/tree/own.ipynb", "09_forward_trace.ipynb"),
+        ("lab/tree/notebooks/13_the_report.ipynb", "10_forward_trace.ipynb"),
+        ("lab/tree/own.ipynb", "10_forward_trace.ipynb"),
         ("an/editor/frame", None),
     ],
 )
@@ -174,10 +174,10 @@ def test_links_where_the_notebook_lives(page, explorer, publish, address, href):
     page.goto(f"http://lab.test/{address}")
     row = page.locator(".oe-claims tr", has=page.get_by_text("calls.total", exact=True))
     if href is None:
-        expect(row.locator(".oe-claims-chapter")).to_have_text("chapter 9")
+        expect(row.locator(".oe-claims-chapter")).to_have_text("chapter 10")
         expect(page.get_by_role("link")).to_have_count(0)
     else:
-        expect(row.get_by_role("link", name="chapter 9")).to_have_attribute("href", href)
+        expect(row.get_by_role("link", name="chapter 10")).to_have_attribute("href", href)
         expect(row.get_by_role("link")).to_have_attribute("target", "_blank")
 
 
@@ -213,7 +213,7 @@ def test_it_measures_a_model_by_name():
     assert {claim.verdict for claim in explorer.shown} == {"recorded"}
 
 
-@pytest.mark.parametrize("page", ["book/sources.md", "notebooks/12_the_report.ipynb"])
+@pytest.mark.parametrize("page", ["book/sources.md", "notebooks/13_the_report.ipynb"])
 def test_the_scripts_successors_are_named(page):
     """The report's three scripts, each beside the commands and chapters that do its work now."""
     lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
@@ -228,14 +228,14 @@ def test_the_scripts_successors_are_named(page):
 def test_the_chapter_shows_every_claim(book, browser, report):
     """In the explorer, and in a table that needs no script."""
     page = browser.new_page(java_script_enabled=False)
-    page.goto((book.html / "notebooks" / "12_the_report.html").as_uri())
+    page.goto((book.html / "notebooks" / "13_the_report.html").as_uri())
     rows = page.locator(".oe-table tr").evaluate_all("all => all.map((row) => row.textContent)")
     for claim in report.claims:
         assert any(claim.statement in row and claim.verdict in row for row in rows), claim.id
     page.close()
 
     page = browser.new_page()
-    page.goto((book.html / "notebooks" / "12_the_report.html").as_uri())
+    page.goto((book.html / "notebooks" / "13_the_report.html").as_uri())
     ledger = page.locator(".oe-claims")
     assert shown(ledger) == [claim.id for claim in report.claims]
     for href in ledger.get_by_role("link").evaluate_all("all => all.map((a) => a.href)"):

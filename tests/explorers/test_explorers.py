@@ -156,7 +156,7 @@ def shown(explorer: Locator, row: str, column: int) -> float:
         ("02_weights_on_disk", ".oe-bytes", "Row"),
         ("05_attention", ".oe-steps", "Value"),
         ("06_positions", ".oe-rope", "Pair"),
-        ("11_flops", ".oe-costs", "Positions"),
+        ("12_flops", ".oe-costs", "Positions"),
     ],
 )
 def test_the_keyboard_moves_every_explorer(chapter, name, selector, label):

@@ -1,4 +1,4 @@
-"""The bundled model is what its card says, and it learnt what chapters 6 and 10 show."""
+"""The bundled model is what its card says, and it learnt what chapters 6 and 11 show."""
 
 import json
 import math

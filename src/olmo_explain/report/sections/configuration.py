@@ -64,7 +64,7 @@ def _header() -> Iterator[Claim]:
         "header.date",
         "Date: 2026-02-02",
         "2026-02-02",
-        chapter="12_the_report",
+        chapter="13_the_report",
         measure=lambda e: None,
         judge=lambda claimed, measured, e: None if claimed >= FIRST_PUBLISHED else False,
         how="OLMo 3 was published on {about}, which no report on it can precede",
@@ -268,7 +268,7 @@ def _totals() -> Iterator[Claim]:
 
 
 def _head(projection: str, where: str, shape: list[int], norm: float) -> Iterator[Claim]:
-    head = partial(claim, chapter="10_one_head")
+    head = partial(claim, chapter="11_one_head")
     name = f"H{HEAD}@L{LAYER}"
     yield head(
         f"head.{projection}.slice",

@@ -11,7 +11,7 @@ from olmo_explain.report.claim import Claim
 from olmo_explain.report.evidence import Evidence
 from olmo_explain.report.original import BATCH, SEQ
 
-claim = partial(Claim, section="4. FLOPs per layer", chapter="11_flops")
+claim = partial(Claim, section="4. FLOPs per layer", chapter="12_flops")
 counted = partial(
     claim,
     how="olmo-explain flops {e.seven} --seq {e.seven.costs.seq} --batch {e.seven.costs.batch}: "

@@ -9,7 +9,7 @@ from typing import Any
 from olmo_explain.report.claim import PROVEN, Claim
 from olmo_explain.report.evidence import PROMPT, PROMPT_TOKENS, Evidence, Subject
 
-claim = partial(Claim, section="3. Forward pass", chapter="09_forward_trace")
+claim = partial(Claim, section="3. Forward pass", chapter="10_forward_trace")
 
 COUNTS = {
     "Linear": 225,

@@ -42,7 +42,7 @@ TRACER = Successor(
     "olmo_forward_trace.py",
     "Hooks into OLMo model, traces forward pass",
     ("trace", "trace --ops"),
-    ("09_forward_trace",),
+    ("10_forward_trace",),
 )
 SUCCESSORS = (INTERNALS, READER, TRACER)
 
@@ -68,7 +68,7 @@ def claims() -> Iterator[Claim]:
         "scripts.trace",
         str(TRACER),
         "every module",
-        chapter="09_forward_trace",
+        chapter="10_forward_trace",
         measure=_traced,
         how="its successor: olmo-explain trace {e.running}",
     )

@@ -1,4 +1,4 @@
-"""Chapter 10: a head's columns, shared keys, norms at the start, QK-norm, and a head's job."""
+"""Chapter 11: a head's columns, shared keys, norms at the start, QK-norm, and a head's job."""
 
 import math
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from olmo_explain.course.answers import same
 from olmo_explain.course.bundled import tiny
 from olmo_explain.course.exercise import Exercise, Wrong
 
-HEAD = 3  # of 10.1
-SHARING = 27  # the query head of 10.2
+HEAD = 3  # of 11.1
+SHARING = 27  # the query head of 11.2
 PERIOD, SEQUENCES = 40, 4
 
 
@@ -93,7 +93,7 @@ def _largest(projection: str) -> tuple[int, int]:
 
 
 EXERCISES = {
-    "10.1": Exercise(
+    "11.1": Exercise(
         question="what head 3 writes with, [D, Dh]",
         right=lambda: _weight()[:, _columns(HEAD)],
         wrong={
@@ -134,7 +134,7 @@ EXERCISES = {
         hint="The heads stand side by side at the input of `o_proj`, and inputs are columns.",
         shows='`head_slices` gives the same: `o_proj.weight[head_slices(…)["o_proj"].index]`.',
     ),
-    "10.2": Exercise(
+    "11.2": Exercise(
         question="the other heads that share keys with head 27",
         right=lambda: _others(lambda head: head // _big().queries_per_kv_head),
         wrong={
@@ -152,7 +152,7 @@ EXERCISES = {
         hint="H / K query heads share one key-value head, the first ones number 0, and so on.",
         shows="So a slice of `k_proj` in the 32B belongs to five heads.",
     ),
-    "10.3": Exercise(
+    "11.3": Exercise(
         question="norm of a head's slice of q_proj at initialisation, 32B",
         right=lambda: initial_norm(_big()),
         wrong={
@@ -176,7 +176,7 @@ EXERCISES = {
         shows="A norm says something only beside the norm of its model's initialisation: a larger "
         "model starts with larger slices.",
     ),
-    "10.4": Exercise(
+    "11.4": Exercise(
         question="the factor by which head 0's query grows",
         right=_grown,
         wrong={
@@ -201,7 +201,7 @@ EXERCISES = {
         shows="And the other three shrink, though their rows are what they were.",
         tolerance=5e-3,
     ),
-    "10.5": Exercise(
+    "11.5": Exercise(
         question="(layer, head) of the head that is missed most",
         right=_most_missed,
         wrong={

@@ -1,4 +1,4 @@
-"""Exercises of chapter 12: the report. torch only where a model has to be traced."""
+"""Exercises of chapter 13: the report. torch only where a model has to be traced."""
 
 from olmo_explain.checkpoint import BYTES_PER_PARAMETER, OlmoConfig, head_slices, read_config
 from olmo_explain.costs import Convention, Operation, count_costs
@@ -46,7 +46,7 @@ def _bytes_each(config: OlmoConfig) -> int:
 
 
 EXERCISES = {
-    "12.1": Exercise(
+    "13.1": Exercise(
         question="FLOPs of causal `scores`",
         right=lambda: _scores("causal").matmul_flops,
         wrong={
@@ -66,7 +66,7 @@ EXERCISES = {
         shows="A little more than half of the full square: the diagonal belongs to it. Three "
         "honest counts of one operation, so a count needs its convention as well as its unit.",
     ),
-    "12.2": Exercise(
+    "13.2": Exercise(
         question="module calls of the 32B on a release with one rotary call",
         right=lambda: _calls("olmo3-32b", rotary=1),
         wrong={
@@ -87,7 +87,7 @@ EXERCISES = {
         "the embedding around them; and the rotary calls.",
         shows="Linear modules, norms and activations are as many on every release.",
     ),
-    "12.3": Exercise(
+    "13.3": Exercise(
         question="the largest norm recorded as 16.25",
         right=lambda: V_NORM + bf16_step(V_NORM) / 2,
         wrong={
@@ -105,7 +105,7 @@ EXERCISES = {
         "tolerance, and no more.",
         tolerance=1e-5,
     ),
-    "12.4": Exercise(
+    "13.4": Exercise(
         question="ids of the claims that a release decides",
         right=_by_release,
         wrong={
@@ -125,7 +125,7 @@ EXERCISES = {
         shows="The wrong program agrees with the report better than the right one: agreement "
         "proves nothing where both come from the same mistake.",
     ),
-    "12.5": Exercise(
+    "13.5": Exercise(
         question="bytes of four slices",
         right=_head_bytes,
         wrong={

@@ -1,4 +1,4 @@
-"""Chapter 9: counts of calls, weights held and read, fused attention, and what 196 gives away."""
+"""Chapter 10: counts of calls, weights held and read, fused attention, and what 196 gives away."""
 
 from functools import cache
 from typing import Any
@@ -77,7 +77,7 @@ def _scaled_layers() -> int:
 
 
 EXERCISES = {
-    "09.1": Exercise(
+    "10.1": Exercise(
         question="module calls of the 32B",
         right=lambda: _calls("olmo3-32b"),
         wrong={
@@ -99,7 +99,7 @@ EXERCISES = {
         "outside the layers.",
         shows="12 L + 5: with 64 layers in place of 32 it is not quite twice the 7B's.",
     ),
-    "09.2": Exercise(
+    "10.2": Exercise(
         question="module calls while ten tokens are written",
         right=_calls_to_write,
         wrong={
@@ -117,9 +117,9 @@ EXERCISES = {
             ),
         },
         hint="How many passes is that? The first one reads the whole prompt.",
-        shows="Reading is one pass, writing one for each token: chapter 11 counts what that costs.",
+        shows="Reading is one pass, writing one for each token: chapter 12 counts what that costs.",
     ),
-    "09.3": Exercise(
+    "10.3": Exercise(
         question="parameters that the 7B reads",
         right=lambda: _read(1),
         wrong={
@@ -137,7 +137,7 @@ EXERCISES = {
         hint="All parameters, less the embedding, plus the rows of it that are looked up.",
         shows="The other weights are read whole, however short or long the prompt is.",
     ),
-    "09.4": Exercise(
+    "10.4": Exercise(
         question="the names of the values that are missing",
         right=_not_told_apart,
         wrong={
@@ -157,7 +157,7 @@ EXERCISES = {
         shows="One operator goes from q, k and v to z. Who wants to see a pattern needs eager "
         "attention.",
     ),
-    "09.5": Exercise(
+    "10.5": Exercise(
         question="how many layers YaRN scales there",
         right=_scaled_layers,
         wrong={

@@ -1,4 +1,4 @@
-"""Chapter 11: MACs and FLOPs, what multiplies, which pairs count, what a batch shares."""
+"""Chapter 12: MACs and FLOPs, what multiplies, which pairs count, what a batch shares."""
 
 from olmo_explain.checkpoint import OlmoConfig, read_config
 from olmo_explain.costs import ATTENTION, Against, Convention, count_costs, crossover_seq
@@ -42,7 +42,7 @@ def _crossover(convention: Convention, against: Against = "attention_projections
 
 
 EXERCISES = {
-    "11.1": Exercise(
+    "12.1": Exercise(
         question="FLOPs of `k_proj`",
         right=lambda: _in_32b("k_proj"),
         wrong={
@@ -62,7 +62,7 @@ EXERCISES = {
         hint="Two for each weight of the matrix and each position; the matrix is [K · Dh, D].",
         shows="A tool that says half of it counts MACs.",
     ),
-    "11.2": Exercise(
+    "12.2": Exercise(
         question="FLOPs of one token without attention",
         right=_one_token,
         wrong={
@@ -86,7 +86,7 @@ EXERCISES = {
         "and token.",
         tolerance=1e-3,
     ),
-    "11.3": Exercise(
+    "12.3": Exercise(
         question="pairs of query and key in a sliding layer",
         right=lambda: _pairs("windowed"),
         wrong={
@@ -108,7 +108,7 @@ EXERCISES = {
         hint="The first 4,096 queries see 1, 2, 3, … keys, all later ones 4,096.",
         shows="Less than half of the square at twice the window, and less and less beyond.",
     ),
-    "11.4": Exercise(
+    "12.4": Exercise(
         question="intensity of `scores` for 64 sequences, divided by that for one",
         right=lambda: _gain("scores"),
         wrong={
@@ -127,7 +127,7 @@ EXERCISES = {
         shows="Weights are fetched once for all sequences, so `gate_proj` gains. Keys and values "
         "are each sequence's own.",
     ),
-    "11.5": Exercise(
+    "12.5": Exercise(
         question="positions at which the two are equal",
         right=lambda: _crossover("causal"),
         wrong={
