@@ -11,19 +11,14 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from olmo_explain.running import circuits
+from olmo_explain.running import FAR, NEAR, circuits
 
 PERIOD, COUNT, SEED = 40, 16, 2027  # a period beyond the window; no row of the card's own check
 OFTEN, SELDOM, EARLY = 25, 100, 1000  # steps between moments, before and after step EARLY
 DIGITS = 3  # after the point: enough for a curve, and the file stays small
 
-# The book's sentence, which tiny should end with its own word, from near and from beyond the window.
 ANSWER = " France"
-SENTENCES = {
-    "near": "What news from France? I say, what news from",
-    "far": "What news from France?\nCome near, good friend. You look as pale as death.\n"
-    "You tremble, and your hands are red with blood.\nI say, what news from",
-}
+SENTENCES = {"near": NEAR, "far": FAR}  # which tiny should end with the answer
 
 
 def is_moment(step: int) -> bool:
@@ -63,7 +58,9 @@ class History:
     def __init__(self) -> None:
         self.columns: dict[str, list[Any]] = {"steps": []}
 
-    def look(self, step: int, model: PreTrainedModel, text_loss: float, tokenizer: Tokenizer) -> str:
+    def look(
+        self, step: int, model: PreTrainedModel, text_loss: float, tokenizer: Tokenizer
+    ) -> str:
         """Adds the moment after `step`, and says it in one line."""
         model.set_attn_implementation("eager")
         ids = circuits.repeated_sequences(model.config.vocab_size, PERIOD, COUNT, SEED)

@@ -12,7 +12,7 @@ from .explorers import (
     explore_steps,
 )
 from .figures import table, where_we_are
-from .proof import verify
+from .proof import same, verify
 from .report import remeasure
 from .running import ablate_head, head_contributions, load, trace
 
@@ -37,6 +37,7 @@ __all__ = [
     "read_config",
     "remeasure",
     "run_by_hand",
+    "same",
     "table",
     "trace",
     "verify",

@@ -272,20 +272,25 @@ def walk(
 
 
 class Activations(dict[tuple[int | None, str], Tensor]):
-    """Values by layer and name: `values[3, "q"]`, and `values["logits"]` outside the layers."""
+    """Values by layer and name: `values[3, "q"]`, and `values["logits"]` outside the layers.
+
+    `values[3]` are those of layer 3, by name.
+    """
 
     def __repr__(self) -> str:
         return f"{len(self):,} values, by layer and name: values[0, 'q'], values['logits']"
 
-    def __getitem__(self, key: Any) -> Tensor:
+    def __getitem__(self, key: Any) -> Any:
         try:
             return super().__getitem__(key)
         except TypeError:  # a list has no hash
             return self.__missing__(key)
 
-    def __missing__(self, key: Any) -> Tensor:
+    def __missing__(self, key: Any) -> Any:
         if isinstance(key, str) and (None, key) in self:
             return self[None, key]
+        if isinstance(key, int) and any(layer == key for layer, _ in self):
+            return {name: value for (layer, name), value in self.items() if layer == key}
         names = ", ".join(dict.fromkeys(name for _, name in self))
         raise OutOfRange(f"There is no value {quoted(key)} among these", f"Their names are {names}")
 

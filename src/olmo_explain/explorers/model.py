@@ -22,24 +22,9 @@ from olmo_explain.explorers.looking import LONGEST, SCORES, Asked, Looking
 from olmo_explain.explorers.shared import Explorer, label, load_for, script, style
 from olmo_explain.ids import as_ids
 from olmo_explain.live import bundled, engine
+from olmo_explain.running import APART, NEAR, OTHERS
 from olmo_explain.words import quoted
 
-DEFAULT_PROMPT = "What news from France? I say, what news from"
-BETWEEN = (
-    "Come near, good friend. You look as pale as death.",
-    "You tremble, and your hands are red with blood.",
-    "Sit down, and take a cup of wine with me.",
-)
-APART = [
-    DEFAULT_PROMPT,
-    *(
-        "\n".join(["What news from France?", *BETWEEN[:lines], "I say, what news from"])
-        for lines in range(1, len(BETWEEN) + 1)
-    ),
-]
-"""The sentence, its halves pulled apart: at last beyond the 32 tokens of tiny's window."""
-
-OTHERS = ["I gave you a horse, you gave me a", "She loves the sea, and he loves the"]
 VALUES = ["embedding", *STEPS, "final_norm"]
 VIEWS = ("heads", "grid", "values")
 ASKED = ("text", "written", "at", "layer", "score", "step", "off", "rope")
@@ -175,7 +160,7 @@ class ModelExplorer(Explorer):
 
 def explore_model(
     model: ModelLike = "tiny",
-    prompt: str | Sequence[int] = DEFAULT_PROMPT,
+    prompt: str | Sequence[int] = NEAR,
     *,
     layer: int | None = None,
     head: int = 0,
@@ -209,8 +194,8 @@ def explore_model(
         text=prompt if is_text else "",
         written=[] if is_text else ids[0].tolist(),
         own_text=prompt if is_text else "",
-        apart=APART if is_tiny and is_text and prompt == APART[0] else [],
-        others=OTHERS if is_tiny else [],
+        apart=list(APART) if is_tiny and is_text and prompt == APART[0] else [],
+        others=list(OTHERS) if is_tiny else [],
         layer=config.check_layer(layer),
         head=config.check_head(head),
     )

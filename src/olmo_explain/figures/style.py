@@ -35,11 +35,14 @@ COLOURS = {
 
 
 @contextmanager
-def start(panels: int, height: float, shared: bool = False) -> Iterator[tuple]:
-    """A figure of panels side by side, in the page's colours."""
+def start(panels: int, height: float, shared: bool = False, width: float = 7.2) -> Iterator[tuple]:
+    """A figure of panels side by side, in the page's colours, sizes in inches.
+
+    At a width of 4.8 its words are as large as the page's on a phone.
+    """
     with plt.rc_context(COLOURS):
         figure, axes = plt.subplots(
-            1, panels, figsize=(7.2, height), sharey=shared, squeeze=False, layout="constrained"
+            1, panels, figsize=(width, height), sharey=shared, squeeze=False, layout="constrained"
         )
         yield figure, axes[0]
 

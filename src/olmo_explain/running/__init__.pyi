@@ -21,11 +21,16 @@ from .rope_guard import (
     old_config_rope_regime,
     rope_regime,
 )
+from .sentences import APART, FAR, NEAR, OTHERS
 from .tracing import Call, Trace, trace
 
 __all__ = [
+    "APART",
+    "FAR",
     "GREETING",
+    "NEAR",
     "ONLY_EAGER",
+    "OTHERS",
     "REMEDIES",
     "SONNET",
     "Call",
