@@ -99,7 +99,7 @@ class Drawing:
         quiet: bool = False,
         mono: bool = False,
     ) -> None:
-        """Words whose line begins, ends ("end") or is centred ("middle") at x; y is the baseline."""
+        """Words that begin, end ("end") or are centred ("middle") at x; y is the baseline."""
         family = ' font-family="ui-monospace, monospace"' if mono else ""
         self.parts.append(
             f'<text x="{x:.4g}" y="{y:.4g}" text-anchor="{anchor}" font-size="{size:g}"{family} '
