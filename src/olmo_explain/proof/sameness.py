@@ -53,17 +53,7 @@ class Sameness:
 
     def _repr_html_(self) -> str:
         # Styled here too: JupyterLab and Colab have no style sheet of ours.
-        rows = "".join(
-            f'<tr class="oe-{"same" if value.equal else "differs"}">'
-            + (
-                f'<th scope="row" style="{CELL}"><code>{html.escape(value.name)}</code></th>'
-                * named
-            )
-            + f'<td style="{CELL}"><span aria-hidden="true">{_mark(value)}</span> {value.found}</td>'
-            f'<td style="{CELL}" class="oe-number">{shape(value.shape)}</td></tr>'
-            for value in self.values
-            for named in [bool(value.name)]
-        )
+        rows = "".join(map(_row, self.values))
         return f'<div class="oe-table"><table class="oe-sameness">{rows}</table></div>'
 
 
@@ -109,6 +99,15 @@ def _compared(name: str, ours: Any, theirs: Any) -> Compared:
         f"{apart.sum().item():,} of {apart.numel():,} numbers differ, first at {list(at)}: "
         f"{text(ours[at].item(), 9)}, not {text(theirs[at].item(), 9)}",
         size,
+    )
+
+
+def _row(value: Compared) -> str:
+    name = f'<th scope="row" style="{CELL}"><code>{html.escape(value.name)}</code></th>'
+    found = f'<span aria-hidden="true">{_mark(value)}</span> {html.escape(value.found)}'
+    return (
+        f'<tr class="oe-{"same" if value.equal else "differs"}">{name if value.name else ""}'
+        f'<td style="{CELL}">{found}</td><td style="{CELL}">{shape(value.shape)}</td></tr>'
     )
 
 
