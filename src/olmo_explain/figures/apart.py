@@ -108,9 +108,11 @@ def draw_apart(
                 x, y = plot.x(distance), plot.y(share)
                 drawing.circle(x, y, 5 if colour == ACCENT else 3.5, fill=colour)
                 if distance != back[-1]:
-                    below = 18 if colour != ACCENT and y < BOTTOM - 24 else -9
                     words = f"{share:.0%}".replace("%", " %")
-                    drawing.text(x + 3, y + below, words, size=SMALL, colour=colour)
+                    below = colour != ACCENT and y < BOTTOM - 24
+                    where = (x - 6, y + 18) if below else (x + 3, y - 9)
+                    side = "end" if below else "start"
+                    drawing.text(*where, words, anchor=side, size=SMALL, colour=colour)
     said = "; ".join(
         f"{name}: " + ", ".join(map("{:.1%} at {}".format, values, back))
         for name, values in shares.items()
