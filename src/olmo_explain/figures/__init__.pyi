@@ -1,5 +1,8 @@
+from .apart import draw_apart, draw_scores
+from .clocks import draw_clocks
 from .costs import plot_attention_share, plot_costs_by_operation, plot_roofline
 from .diagram import where_we_are
+from .masks import draw_masks
 from .norms import plot_head_norms, plot_norms_by_layer
 from .picture import Picture
 from .sizes import plot_kv_cache, plot_parameters
@@ -8,6 +11,10 @@ from .tables import Table, table
 __all__ = [
     "Picture",
     "Table",
+    "draw_apart",
+    "draw_clocks",
+    "draw_masks",
+    "draw_scores",
     "plot_attention_share",
     "plot_costs_by_operation",
     "plot_head_norms",
