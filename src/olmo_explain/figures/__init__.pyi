@@ -1,13 +1,20 @@
 from .costs import plot_attention_share, plot_costs_by_operation, plot_roofline
 from .diagram import where_we_are
+from .dot_product import draw_dot_product
+from .neurons import draw_gate, draw_neurons
 from .norms import plot_head_norms, plot_norms_by_layer
 from .picture import Picture
 from .sizes import plot_kv_cache, plot_parameters
+from .stream import draw_stream
 from .tables import Table, table
 
 __all__ = [
     "Picture",
     "Table",
+    "draw_dot_product",
+    "draw_gate",
+    "draw_neurons",
+    "draw_stream",
     "plot_attention_share",
     "plot_costs_by_operation",
     "plot_head_norms",
