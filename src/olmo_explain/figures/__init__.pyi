@@ -2,10 +2,13 @@ from .apart import draw_apart, draw_scores
 from .clocks import draw_clocks
 from .costs import plot_attention_share, plot_costs_by_operation, plot_roofline
 from .diagram import where_we_are
+from .dot_product import draw_dot_product
 from .masks import draw_masks
+from .neurons import draw_gate, draw_neurons
 from .norms import plot_head_norms, plot_norms_by_layer
 from .picture import Picture
 from .sizes import plot_kv_cache, plot_parameters
+from .stream import draw_stream
 from .tables import Table, table
 
 __all__ = [
@@ -13,8 +16,12 @@ __all__ = [
     "Table",
     "draw_apart",
     "draw_clocks",
+    "draw_dot_product",
+    "draw_gate",
     "draw_masks",
+    "draw_neurons",
     "draw_scores",
+    "draw_stream",
     "plot_attention_share",
     "plot_costs_by_operation",
     "plot_head_norms",

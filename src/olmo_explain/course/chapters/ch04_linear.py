@@ -1,21 +1,31 @@
-"""Chapter 4: rows are outputs, MACs and FLOPs, what is read and what is multiplied."""
+"""Chapter 4: rows are outputs, columns inputs, and no two words meet."""
 
 from functools import cache
 from typing import Any
 
 from olmo_explain.checkpoint import read_config
-from olmo_explain.course.bundled import tiny
+from olmo_explain.course.bundled import tiny, tiny_values
 from olmo_explain.course.exercise import Exercise
 
-POSITIONS, INTENSITY, OUTPUT = 64, 64, 3
+OUTPUT = 3
+TWINS = 2, 10  # the two "from" of the sentence
 SEVEN, TINY = read_config("olmo3-7b"), read_config("tiny")
 D, F = SEVEN.hidden_size, SEVEN.intermediate_size
-MACS = POSITIONS * D * D
 
 
 @cache
 def _weight(name: str) -> Any:
     return getattr(tiny()[0].model.layers[0].self_attn, name).weight.detach()
+
+
+def _first_apart() -> int:
+    """The first layer whose `q_proj` is not the same for the twins."""
+    from olmo_explain.running import NEAR
+
+    values = tiny_values(NEAR)
+    first, second = TWINS
+    rows = (values[layer, "q_proj"][0] for layer in range(TINY.num_hidden_layers))
+    return next(at for at, row in enumerate(rows) if not row[first].equal(row[second]))
 
 
 def _rank_of_head() -> int:
@@ -41,23 +51,6 @@ EXERCISES = {
         shows="The first index, the row, is the output; the second, the column, is the input.",
     ),
     "04.2": Exercise(
-        question="FLOPs of `q_proj` in one layer of the 7B, for 64 positions",
-        right=lambda: 2 * MACS,
-        wrong={
-            "Those are multiply-accumulates (MACs). Each is two FLOPs: one to multiply, one to "
-            "add.": lambda: MACS,
-            "That is one position. The weights are shared by all positions, the multiplying is "
-            "not.": lambda: 2 * D * D,
-            "That is `q_proj`, `k_proj` and `v_proj` together. One of them is asked for.": lambda: (
-                3 * 2 * MACS
-            ),
-            "A factor of two too many. Two bytes a weight have no "
-            "part in a count of FLOPs.": lambda: 4 * MACS,
-        },
-        hint="Each output at each position takes `hidden_size` multiply-accumulates.",
-        shows="Tools and papers write FLOPs for either count. Ask which, before you compare.",
-    ),
-    "04.3": Exercise(
         question="the weights that make output 3 of `x @ W`",
         right=lambda: _weight("q_proj")[:, OUTPUT],
         wrong={
@@ -74,25 +67,23 @@ EXERCISES = {
         shows="Each number in it belongs to another output of the real layer. No shape complains, "
         "as the matrix is square: only a check against the module finds it.",
     ),
-    "04.4": Exercise(
-        question="positions at which `q_proj` of the 7B does 64 FLOPs for each byte of its weights",
-        right=lambda: INTENSITY * (D * D * 2) // (2 * D * D),
+    "04.3": Exercise(
+        question="the first layer in which the two rows differ",
+        right=_first_apart,
         wrong={
-            "So it is if a multiply-accumulate counts once. It is two FLOPs.": lambda: (
-                2 * INTENSITY
+            "In layer 0 `q_proj` reads what both fetched from one row of the table. No position "
+            "is in it yet, and no other word.": lambda: 0,
+            "That is the first full layer. The sliding layers before it see 32 tokens back, more "
+            "than this sentence has.": lambda: TINY.full_attention_layers[0],
+            "By the last layer they have been apart for long. Go back, layer by layer.": lambda: (
+                TINY.num_hidden_layers - 1
             ),
-            "That is FLOPs for each *weight*. A weight in bfloat16 has two bytes.": lambda: (
-                INTENSITY // 2
-            ),
-            "That grows with the size of the matrix. More weights are more FLOPs *and* more "
-            "bytes: the size cancels.": lambda: INTENSITY * D,
         },
-        hint="FLOPs: 2 · T · D². Bytes: 2 · D². What is left when one is divided by the other?",
-        shows="In bfloat16, FLOPs for each byte are just the number of positions, whatever the "
-        "matrix. A machine that can do hundreds of FLOPs while a byte arrives idles on short "
-        "prompts.",
+        hint="Attention of which layer is the first that can have changed what `q_proj` reads?",
+        shows="Attention of the layer before has read other words for the one *from* than for the "
+        "other. From then on all that is computed for them differs.",
     ),
-    "04.5": Exercise(
+    "04.4": Exercise(
         question="the rank of head 0's `o_proj` part times its `v_proj` part, in `tiny`",
         right=_rank_of_head,
         wrong={

@@ -2,18 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from functools import cache
 from statistics import fmean, pstdev
-from typing import Any
 
 from olmo_explain.checkpoint import read_config
 from olmo_explain.course.bundled import tiny, tiny_ids, tiny_values
 from olmo_explain.course.exercise import Exercise, Wrong
+from olmo_explain.running import NEAR
 
-PROMPT, LAYER = "To be, or not to be", 3
+LAYER = 7
 VECTOR = (3.0, 4.0)
 SMALL = 1e-3  # root mean square of the vector in 7.4
-FACTOR = 1024  # by which o_proj is divided in 7.5
 EPS = read_config("olmo3-7b").rms_norm_eps
 
 
@@ -25,10 +23,6 @@ def _normalised(numbers: Sequence[float], eps: float = 0.0) -> tuple[float, ...]
     return tuple(rms_norm(torch.tensor(numbers), torch.ones(len(numbers)), eps).tolist())
 
 
-def _rms(x: Any) -> float:
-    return x.float().pow(2).mean().sqrt().item()
-
-
 def _first_difference() -> str:
     """Where `verify` first sees that a layer's ε is a thousand times too large."""
     from olmo_explain.proof import verify
@@ -36,7 +30,7 @@ def _first_difference() -> str:
 
     model, _ = load("tiny", "float32")  # one of our own, as it is changed
     model.model.layers[5].post_attention_layernorm.variance_epsilon *= 1000
-    step = verify(model, tiny_ids(PROMPT), config=read_config("tiny")).first_difference
+    step = verify(model, tiny_ids(NEAR), config=read_config("tiny")).first_difference
     assert step is not None
     return step.name
 
@@ -46,13 +40,15 @@ def _norm_size(name: str) -> int:
     return next(part.parameters for part in parts if part.name.endswith(f"{name}.weight"))
 
 
-@cache
-def _kept() -> float:
-    """How much of `attn_out` is left when o_proj's output shrinks by FACTOR."""
-    values = tiny_values(PROMPT)
+def _of_silence() -> float:
+    """The largest number of `attn_out` where all heads of the layer are off; no −0."""
     norm = tiny()[0].model.layers[LAYER].post_attention_layernorm
-    shrunk = norm(values[LAYER, "o_proj"] / FACTOR)
-    return _rms(shrunk) / _rms(values[LAYER, "attn_out"])
+    return norm(0 * tiny_values(NEAR)[LAYER, "o_proj"]).abs().max().item()
+
+
+def _loudest() -> float:
+    """The same where they are on."""
+    return tiny_values(NEAR)[LAYER, "attn_out"].max().item()
 
 
 EXERCISES = {
@@ -136,19 +132,17 @@ EXERCISES = {
         tolerance=2e-4,
     ),
     "07.5": Exercise(
-        question="root mean square of `attn_out` after, divided by that before",
-        right=_kept,
+        question="the largest number of `attn_out` in layer 7, all its heads off",
+        right=_of_silence,
         wrong={
-            "So it would be without ε: the norm takes every factor back. Compare ε with the mean "
-            "square of what the norm is given now.": lambda: 1.0,
-            "That is the factor of `o_proj`'s output. The norm comes after it, before the "
-            "addition, and divides by the size of that output.": lambda: 1 / FACTOR,
-            "The weights were divided, so nothing can grow.": lambda: float(FACTOR),
+            "A norm makes the root mean square one of whatever it is given, but for one vector. "
+            "Which one has no direction?": lambda: 1.0,
+            "That is the largest number with all heads on.": _loudest,
+            "That is 1 / √ε. What is divided by √ε here is not one.": lambda: EPS**-0.5,
         },
-        hint="Divide what goes into the norm by 1,024 (the chapter's `x`), run the norm on it, and "
-        "compare root mean squares.",
-        shows="Multiplying is taken back whole. Dividing is taken back only while ε is small "
-        "beside the mean square.",
-        tolerance=5e-3,
+        hint="All heads off, `z` is zero, and so is what `o_proj` makes of it. What does the norm "
+        "make of a vector of zeros?",
+        shows="0 / √(0 + ε) is 0. Without ε it would be 0 / 0, no number at all, and every number "
+        "after it too.",
     ),
 }

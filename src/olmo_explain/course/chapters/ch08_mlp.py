@@ -1,15 +1,15 @@
-"""Chapter 8: a neuron's slices, which branch is the gate, positions, sizes and signs."""
+"""Chapter 8: a neuron's slices, which branch is the gate, how low it goes, and signs."""
 
 import math
 from itertools import combinations
 from typing import Any
 
-from olmo_explain.checkpoint import OlmoConfig, read_config
 from olmo_explain.course.answers import same
 from olmo_explain.course.bundled import tiny, tiny_values
 from olmo_explain.course.exercise import Exercise, Wrong
+from olmo_explain.running import NEAR
 
-PROMPT, LAYER, NEURON, CHANGED = "To be, or not to be", 3, 100, 2
+LAYER, NEURON = 3, 100
 MATRICES = ("gate_proj", "up_proj", "down_proj")
 GATE, UP = -1.0, 2.0
 
@@ -25,7 +25,7 @@ def _weight(name: str) -> Any:
 
 def _input() -> Any:
     """What the MLP of LAYER reads, (1, T, D)."""
-    return tiny_values(PROMPT)[LAYER, "resid_mid"]
+    return tiny_values(NEAR)[LAYER, "resid_mid"]
 
 
 def _mlp(x: Any, negated: tuple[str, ...] = ()) -> Any:
@@ -37,13 +37,6 @@ def _mlp(x: Any, negated: tuple[str, ...] = ()) -> Any:
     return silu(x @ gate_proj.T) * (x @ up_proj.T) @ down_proj.T
 
 
-def _positions_changed() -> int:
-    changed = _input().clone()
-    changed[:, CHANGED] += 1
-    difference = (_mlp(changed) - _mlp(_input())).abs().amax((0, 2))
-    return int((difference > 1e-4).sum())
-
-
 def _signs_that_cancel() -> frozenset[str]:
     import torch
 
@@ -53,14 +46,13 @@ def _signs_that_cancel() -> frozenset[str]:
     return frozenset(found)
 
 
-def _share(config: OlmoConfig, matrices: int = 3, of: int | None = None) -> float:
-    size = config.hidden_size * config.intermediate_size * config.num_hidden_layers
-    return matrices * size / (of or config.parameters)
-
-
-def _in_layers(config: OlmoConfig) -> int:
-    layers = (part for part in config.components if ".layers." in part.name)
-    return sum(part.parameters * part.count for part in layers)
+def _bottom() -> float:
+    """Where SiLU is lowest: there its slope, σ(x) · (1 + x · (1 − σ(x))), is zero."""
+    low, high = -2.0, -1.0
+    while (middle := (low + high) / 2) not in (low, high):
+        share = 1 / (1 + math.exp(-middle))
+        low, high = (low, middle) if 1 + middle * (1 - share) > 0 else (middle, high)
+    return low
 
 
 EXERCISES = {
@@ -98,46 +90,22 @@ EXERCISES = {
         tolerance=5e-3,
     ),
     "08.3": Exercise(
-        question="at how many positions the MLP's output changes",
-        right=_positions_changed,
+        question="the lowest number that `silu` has",
+        right=lambda: _silu(_bottom()),
         wrong={
-            "Later positions would change if this were attention. Does any line of the MLP let "
-            "one position see another?": Wrong(
-                lambda: _input().shape[1] - CHANGED,
-                also=lambda count: same(_input().shape[1] - CHANGED - 1, count),
+            "That would be ReLU. Look at the left end of the range below the picture.": lambda: 0.0,
+            "That is where the curve has its bottom, the gate. How low is SiLU there?": _bottom,
+            "That is SiLU(−1). The bottom lies a little further to the left.": lambda: _silu(-1.0),
+            "That is σ alone, which is never below zero. SiLU is x · σ(x).": lambda: (
+                _silu(_bottom()) / _bottom()
             ),
-            "All of them? The three products multiply numbers of one position with weights, never "
-            "with another position.": lambda: _input().shape[1],
-            "That is the number of the position that was changed. At how many is the output "
-            "another one?": lambda: CHANGED,
-            "Its own position's output is computed from it, so that one changes.": lambda: 0,
         },
-        hint="Add one to `x` at that position, run `mlp` on both, and count where they differ.",
-        shows="Positions meet in attention only. The next layer's attention is where the others "
-        "hear of it.",
+        hint="Open `silu` in layer 5, say, and read where its range begins.",
+        shows="However far below zero a gate stands, no more than this comes through. The largest "
+        "number has no such bound: upwards SiLU follows x.",
+        tolerance=5e-3,
     ),
     "08.4": Exercise(
-        question="MLPs' share of all parameters of the 32B",
-        right=lambda: _share(read_config("olmo3-32b")),
-        wrong={
-            "You counted two matrices. A gated MLP has three: gate, up and down.": lambda: _share(
-                read_config("olmo3-32b"), matrices=2
-            ),
-            "That is the share of the layers. The embedding and "
-            "`lm_head` are parameters too.": lambda: _share(
-                read_config("olmo3-32b"), of=_in_layers(read_config("olmo3-32b"))
-            ),
-            "That is the 7B's. Take `hidden_size`, `intermediate_size` and the parameters of the "
-            "32B.": lambda: _share(read_config("olmo3-7b")),
-            "That is one layer's MLP. There is one in each layer.": lambda: (
-                _share(read_config("olmo3-32b")) / read_config("olmo3-32b").num_hidden_layers
-            ),
-        },
-        hint="Three matrices of D · F numbers in each of L layers, over `config.parameters`.",
-        shows="Far more than in the 7B: few key-value heads make attention small, and F is large.",
-        tolerance=6e-3,
-    ),
-    "08.5": Exercise(
         question="the names of two matrices",
         right=_signs_that_cancel,
         wrong={
