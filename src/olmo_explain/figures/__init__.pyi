@@ -1,6 +1,7 @@
 from .costs import plot_attention_share, plot_costs_by_operation, plot_roofline
 from .diagram import where_we_are
 from .norms import plot_head_norms, plot_norms_by_layer
+from .pattern import draw_pattern
 from .picture import Picture
 from .sizes import plot_kv_cache, plot_parameters
 from .tables import Table, table
@@ -8,6 +9,7 @@ from .tables import Table, table
 __all__ = [
     "Picture",
     "Table",
+    "draw_pattern",
     "plot_attention_share",
     "plot_costs_by_operation",
     "plot_head_norms",
