@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from support import cut_off
 
 ROOT = Path(__file__).parents[2]
@@ -130,14 +130,12 @@ EXPLORERS = {
 @pytest.mark.parametrize(("chapter", "label"), EXPLORERS.items())
 def test_every_explorer_moves(kit, page, chapter, label):
     page.goto((kit / "book" / "notebooks" / f"{chapter}.html").as_uri())
-    widget = page.locator(".oe").first
+    widget = page.locator(".oe", has=page.get_by_label(label, exact=True)).first
     control = widget.get_by_label(label, exact=True)
     control.wait_for()
     before = widget.inner_text()
     control.press("ArrowUp")
-    page.wait_for_function(
-        "([before]) => document.querySelector('.oe').innerText !== before", arg=[before]
-    )
+    expect(widget).not_to_have_text(before, use_inner_text=True)
 
 
 def test_a_chapter_runs_for_a_learner(kit, installed):

@@ -14,7 +14,7 @@ import olmo_explain as oe
 from olmo_explain.by_hand import STEPS, cos_sin, frequencies
 from olmo_explain.checkpoint import REGIMES, Rope, preset
 from olmo_explain.errors import OutOfRange, UsageError
-from olmo_explain.running import prompt_ids
+from olmo_explain.running import NEAR, prompt_ids
 
 # A choice is drawn in the next frame, and may then change what the other controls allow.
 DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
@@ -79,7 +79,7 @@ def test_the_step_explorer_shows_what_the_reference_computed(chapter):
     explorer = chapter("05_attention").locator(".oe-steps")
     widget = oe.explore_steps("tiny")
     model, tokenizer = oe.load("tiny", "bfloat16")
-    values = oe.run_by_hand(model, prompt_ids(model, tokenizer, prompt="To be, or not"))
+    values = oe.run_by_hand(model, prompt_ids(model, tokenizer, prompt=NEAR))
     draw = random.Random(0)
     for at in range(0, len(STEPS), 2):
         name, layer = list(STEPS)[at], draw.randrange(len(widget.layer_types))

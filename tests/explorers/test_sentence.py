@@ -19,7 +19,7 @@ from olmo_explain.explorers.shared import pieces
 from olmo_explain.running import attention_patterns, prompt_ids
 
 AXE = files("axe_playwright_python") / "axe.min.js"
-OWN = "What news from France? I say, what news from"
+OWN = "I gave you a horse, you gave me a mule"
 TYPED = "(field, text) => { field.value = text; field.dispatchEvent(new Event('input')); }"
 DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 STORED = "localStorage.getItem('olmo-explain.sentence')"
@@ -113,7 +113,7 @@ def test_the_model_is_loaded_at_the_first_touch_and_says_how_far(served, heads, 
     expect(says(page)).to_have_text(loading.replace("is the", "is still the"))
     expect(caption(page)).to_contain_text("token 34")
     held[0].continue_()
-    expect(says(page)).to_contain_text("Your sentence: 11 tokens.")
+    expect(says(page)).to_contain_text("Your sentence: 12 tokens.")
     assert len(asked) == len(set(asked)) == 9  # the engine and eight parts, each once
 
 
@@ -129,7 +129,7 @@ def test_a_script_that_does_not_arrive_is_said_and_the_next_touch_tries_again(se
     assert field.input_value() == OWN
     page.unroute_all()
     field.dispatch_event("pointerdown")
-    expect(says(page)).to_contain_text("Your sentence: 11 tokens.")
+    expect(says(page)).to_contain_text("Your sentence: 12 tokens.")
 
 
 def test_a_page_without_the_script_says_what_to_do(opened, heads):
@@ -172,7 +172,7 @@ def test_values_of_a_typed_sentence_are_those_of_python_and_not_called_proven(op
     proof = page.get_by_role("row", name="max |Δ| to the real module")
     expect(proof).to_contain_text("0: every bit is equal")
     write(page, OWN, "steps")
-    expect(says(page, "steps")).to_contain_text("Your sentence: 11 tokens.")
+    expect(says(page, "steps")).to_contain_text("Your sentence: 12 tokens.")
     values = oe.run_by_hand(tiny[0], prompt_ids(*tiny, OWN))
     shown = page.locator(".oe-steps .oe-control output").last
     names = [step["name"] for step in steps.steps]
@@ -207,10 +207,10 @@ def test_one_token_more_costs_one_position(opened, heads):
     page = opened(heads)
     page.evaluate(SPY)
     write(page, OWN)
-    expect(says(page)).to_contain_text("Your sentence: 11 tokens.")
+    expect(says(page)).to_contain_text("Your sentence: 12 tokens.")
     before = page.evaluate("computed()")
     write(page, f"{OWN} France")
-    expect(says(page)).to_contain_text("Your sentence: 12 tokens.")
+    expect(says(page)).to_contain_text("Your sentence: 13 tokens.")
     assert page.evaluate("computed()") - before == 8  # in each of the layers
 
 
@@ -247,13 +247,13 @@ def test_it_follows_the_reader_and_the_model_waits_until_it_is_seen(opened, head
     asked.clear()
     opened(oe.explore_costs(), heads)
     page.wait_for_load_state("networkidle")
-    expect(page.locator(".oe-costs .oe-sentence-length")).to_contain_text("has 11 tokens")
+    expect(page.locator(".oe-costs .oe-sentence-length")).to_contain_text("has 12 tokens")
     expect(says(page)).to_contain_text("The chapter’s sentence: 35 tokens.")
     assert asked == []
     bar(page).scroll_into_view_if_needed()
-    expect(says(page)).to_contain_text("Your sentence: 11 tokens.")
+    expect(says(page)).to_contain_text("Your sentence: 12 tokens.")
     expect(bar(page).get_by_label("Sentence")).to_have_value(OWN)
-    expect(caption(page)).to_contain_text("token 10")
+    expect(caption(page)).to_contain_text("token 11")
 
 
 def test_explorers_of_one_page_show_one_sentence_and_each_leads_back(opened, heads, steps):
@@ -261,17 +261,17 @@ def test_explorers_of_one_page_show_one_sentence_and_each_leads_back(opened, hea
     page.set_viewport_size({"width": 1100, "height": 3000})
     expect(bar(page).get_by_role("button")).to_have_count(0)  # there is no other sentence yet
     write(page, OWN)
-    expect(says(page, "steps")).to_contain_text("Your sentence: 11 tokens.")
+    expect(says(page, "steps")).to_contain_text("Your sentence: 12 tokens.")
     expect(bar(page, "steps").get_by_label("Sentence")).to_have_value(OWN)
 
     press(page, "The chapter’s sentence", "steps")
-    expect(says(page, "steps")).to_contain_text("The chapter’s sentence: 5 tokens.")
-    expect(says(page)).to_contain_text("Your sentence: 11 tokens.")
+    expect(says(page, "steps")).to_contain_text("The chapter’s sentence: 11 tokens.")
+    expect(says(page)).to_contain_text("Your sentence: 12 tokens.")
     press(page, "Your sentence", "steps")
-    expect(says(page, "steps")).to_contain_text("Your sentence: 11 tokens.")
+    expect(says(page, "steps")).to_contain_text("Your sentence: 12 tokens.")
 
     press(page, "Forget it", "steps")
-    for name, tokens in {"heads": 35, "steps": 5}.items():
+    for name, tokens in {"heads": 35, "steps": 11}.items():
         expect(says(page, name)).to_have_text(
             f"The chapter’s sentence: {tokens} tokens. Type your own."
         )
@@ -283,7 +283,7 @@ def test_explorers_of_one_page_show_one_sentence_and_each_leads_back(opened, hea
 def test_the_chapters_sentence_typed_again_is_no_sentence_of_ones_own(opened, heads):
     page = opened(heads)
     write(page, OWN)
-    expect(says(page)).to_contain_text("Your sentence: 11 tokens.")
+    expect(says(page)).to_contain_text("Your sentence: 12 tokens.")
     write(page, heads.own_text)
     expect(says(page)).to_have_text("The chapter’s sentence: 35 tokens. Type your own.")
     assert page.evaluate(STORED) is None
@@ -295,7 +295,7 @@ def test_where_storage_is_refused_it_is_said(opened, heads, steps, page):
     page.set_viewport_size({"width": 1100, "height": 3000})
     write(page, OWN)
     for name in ("heads", "steps"):
-        expect(says(page, name)).to_contain_text("Your sentence: 11 tokens. This browser keeps no")
+        expect(says(page, name)).to_contain_text("Your sentence: 12 tokens. This browser keeps no")
 
 
 # -- who has a field -------------------------------------------------------------------------------

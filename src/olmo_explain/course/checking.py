@@ -1,6 +1,6 @@
 """Exercises, and what is said to an answer.
 
->>> check("05.1", (1, 32, 1000, 1000)).ok
+>>> check("05.1", 3072).ok
 True
 
 An exercise knows its right answer and the misconceptions that lead elsewhere, each as a function:

@@ -13,9 +13,9 @@ from olmo_explain.errors import UsageError
 from olmo_explain.explorers.sentence import SentenceExplorer, own
 from olmo_explain.explorers.shared import label, load_for, pieces, script, style
 from olmo_explain.proof import verify
+from olmo_explain.running import NEAR
 from olmo_explain.words import quoted
 
-DEFAULT_PROMPT = "To be, or not"
 DTYPE = "bfloat16"
 
 # For every value of a layer: its formula, its axes, and the weight that it reads.
@@ -129,7 +129,7 @@ class StepExplorer(SentenceExplorer):
 
 def explore_steps(
     model: ModelLike = "tiny",
-    prompt: str | Sequence[int] = DEFAULT_PROMPT,
+    prompt: str | Sequence[int] = NEAR,
     *,
     layer: int = 0,
     step: str = "resid_pre",

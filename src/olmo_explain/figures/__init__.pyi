@@ -6,6 +6,7 @@ from .dot_product import draw_dot_product
 from .masks import draw_masks
 from .neurons import draw_gate, draw_neurons
 from .norms import plot_head_norms, plot_norms_by_layer
+from .pattern import draw_pattern
 from .picture import Picture
 from .sizes import plot_kv_cache, plot_parameters
 from .stream import draw_stream
@@ -20,6 +21,7 @@ __all__ = [
     "draw_gate",
     "draw_masks",
     "draw_neurons",
+    "draw_pattern",
     "draw_scores",
     "draw_stream",
     "plot_attention_share",
