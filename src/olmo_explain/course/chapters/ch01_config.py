@@ -77,7 +77,8 @@ EXERCISES = {
             ),
         },
         hint="A window of 32 tokens reaches 31 back. Find the first distance that is larger.",
-        shows="From there on every word about *France* has to come through a full layer.",
+        shows="From there on only full layers look at *France* directly. The others hear of it, if "
+        "at all, at second hand.",
     ),
     "01.4": Exercise(
         question="how far news travels through the 7B, if all its layers were sliding",
