@@ -3,11 +3,14 @@ from .clocks import draw_clocks
 from .costs import plot_attention_share, plot_costs_by_operation, plot_roofline
 from .diagram import where_we_are
 from .dot_product import draw_dot_product
+from .file_bar import draw_file_bar
+from .lookup import draw_lookup
 from .masks import draw_masks
 from .neurons import draw_gate, draw_neurons
 from .norms import plot_head_norms, plot_norms_by_layer
 from .pattern import draw_pattern
 from .picture import Picture
+from .shutters import draw_shutters
 from .sizes import plot_kv_cache, plot_parameters
 from .stream import draw_stream
 from .tables import Table, table
@@ -18,11 +21,14 @@ __all__ = [
     "draw_apart",
     "draw_clocks",
     "draw_dot_product",
+    "draw_file_bar",
     "draw_gate",
+    "draw_lookup",
     "draw_masks",
     "draw_neurons",
     "draw_pattern",
     "draw_scores",
+    "draw_shutters",
     "draw_stream",
     "plot_attention_share",
     "plot_costs_by_operation",

@@ -1,45 +1,30 @@
-"""Chapter 1: parameters and bytes, rows and columns, shares, the KV cache, defaults."""
+"""Chapter 1: parameters and bytes, rows and columns, and how far a layer sees."""
 
 from functools import cache
-from math import prod
 
 from olmo_explain.checkpoint import BYTES_PER_PARAMETER, OlmoConfig, read_config
+from olmo_explain.course.bundled import tiny, tiny_ids
 from olmo_explain.course.exercise import Exercise
 
-SEVEN, BIG = read_config("olmo3-7b"), read_config("olmo3-32b")
-LONGEST, GIB = BIG.max_position_embeddings, 2**30
-FIELDS = (
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "intermediate_size",
-    "vocab_size",
-    "sliding_window",
-    "max_position_embeddings",
-    "hidden_act",
-    "rms_norm_eps",
-)
+SEVEN, BIG, TINY = (read_config(name) for name in ("olmo3-7b", "olmo3-32b", "tiny"))
+LAYERS, WINDOW = SEVEN.num_hidden_layers, SEVEN.sliding_window or 0
+WORD = " France"
 
 
 def _shape(config: OlmoConfig, weight: str) -> tuple[int, ...]:
     return next(part.shape for part in config.components if f".{weight}." in part.name)
 
 
-def _tables(config: OlmoConfig) -> int:
-    """Parameters of the embedding and of lm_head."""
-    return 2 * prod(_shape(config, "embed_tokens"))
-
-
 @cache
-def _defaults(differ: bool) -> frozenset[str]:
-    """The chapter's fields in which transformers' defaults differ from the 7B, or agree."""
-    from transformers import Olmo3Config
+def _seen() -> list[bool]:
+    """Whether a sliding layer sees France, by the lines between the halves of the sentence."""
+    from olmo_explain.running import APART
 
-    default = Olmo3Config()
-    return frozenset(
-        field for field in FIELDS if (getattr(default, field) != getattr(SEVEN, field)) == differ
-    )
+    seen = []
+    for sentence in APART:
+        words = [tiny()[1].decode([i]) for i in tiny_ids(sentence)[0].tolist()]
+        seen.append(len(words) - words.index(WORD) <= (TINY.sliding_window or 0))
+    return seen
 
 
 EXERCISES = {
@@ -77,59 +62,44 @@ EXERCISES = {
         "`k_norm.weight` has one gain for each of these rows.",
     ),
     "01.3": Exercise(
-        question="the share of the embedding and `lm_head` in the 7B's parameters",
-        right=lambda: _tables(SEVEN) / SEVEN.parameters,
+        question="lines between the halves that take France out of a sliding layer's sight",
+        right=lambda: _seen().index(False),
         wrong={
-            "Half of it. Either that is one of the two tables (`tie_word_embeddings` is false: "
-            "`lm_head` is a matrix of its own), or parameters "
-            "were divided by bytes.": lambda: _tables(SEVEN) / 2 / SEVEN.parameters,
-            "That divides by the *rest* of the model. A share is of the whole.": lambda: (
-                _tables(SEVEN) / (SEVEN.parameters - _tables(SEVEN))
+            "With no line between they see it: it is only a few tokens back.": lambda: 0,
+            "With so few it still stands inside the window. Count how far back it is.": lambda: (
+                _seen().index(False) - 1
             ),
-            "Right, in per cent. Answer with the share itself, between 0 and 1.": lambda: (
-                100 * _tables(SEVEN) / SEVEN.parameters
+            "It is out of sight before that. Take one line away, and look again.": lambda: (
+                _seen().index(False) + 1
+            ),
+            "That is the window, in tokens. The question asks for lines.": lambda: (
+                TINY.sliding_window
             ),
         },
-        hint="Two tables of V · D numbers, over all parameters.",
-        shows="More than a tenth of the model is the two tables around it.",
+        hint="A window of 32 tokens reaches 31 back. Find the first distance that is larger.",
+        shows="From there on only full layers look at *France* directly. The others hear of it, if "
+        "at all, at second hand.",
     ),
     "01.4": Exercise(
-        question="GiB of KV cache of the 32B at its longest prompt, windows kept",
-        right=lambda: BIG.kv_cache_bytes(LONGEST) / GIB,
+        question="how far news travels through the 7B, if all its layers were sliding",
+        right=lambda: LAYERS * (WINDOW - 1),
         wrong={
-            "That keeps every position in every layer. Sliding layers may throw away what their "
-            "window no longer sees.": lambda: BIG.kv_cache_bytes(LONGEST, capped=False) / GIB,
-            "That is in GB, of 1000³ bytes. A GiB has 1024³.": lambda: (
-                BIG.kv_cache_bytes(LONGEST) / 1e9
+            "That is one layer. Each layer before it hands on news from as far again.": lambda: (
+                WINDOW - 1
             ),
-            "Half of it. Keys *and* values are kept, and each number has two bytes.": lambda: (
-                BIG.kv_cache_bytes(LONGEST) / 2 / GIB
+            "That is the window of one layer, itself included.": lambda: WINDOW,
+            "A window includes the token itself, so each layer reaches one token less far.": (
+                lambda: LAYERS * WINDOW
             ),
-            "That keeps keys and values for every head. Only key-value heads have any.": lambda: (
-                BIG.kv_cache_bytes(LONGEST) * BIG.queries_per_kv_head / GIB
+            "That is as long as a text may be. The question is how far a relay could go.": lambda: (
+                SEVEN.max_position_embeddings
             ),
-            "That is the 7B. Ask the config of `olmo3-32b`.": lambda: (
-                SEVEN.kv_cache_bytes(LONGEST) / GIB
+            "Those are the layers that slide today. Here all of them do.": lambda: (
+                SEVEN.layer_types.count("sliding_attention") * (WINDOW - 1)
             ),
         },
-        hint="`kv_cache_bytes` of the 32B's config at `max_position_embeddings`, over 2³⁰.",
-        shows="Less than the 7B needs, from a model more than four times as large: it has twice "
-        "the layers, but a quarter of the key-value heads.",
-    ),
-    "01.5": Exercise(
-        question="the fields in which `Olmo3Config()` differs from the 7B",
-        right=lambda: _defaults(differ=True),
-        wrong={
-            "There are some. Compare `Olmo3Config()` with `config`, field by field.": lambda: (
-                frozenset()
-            ),
-            "Those are the fields that agree. The others are asked for.": lambda: _defaults(
-                differ=False
-            ),
-            "Those are all fields of the chapter. Some of them agree.": lambda: frozenset(FIELDS),
-        },
-        hint="For each field in `reported`, compare `getattr(Olmo3Config(), field)` with the 7B's.",
-        shows="A default is a fallback, not a description: read the file that came with the "
-        "weights.",
+        hint="The farthest token of one window, times the number of layers.",
+        shows="Nearly twice the longest text. Short sight does not cut a text off: it makes news "
+        "pass through many hands. What a full layer adds is a direct look.",
     ),
 }
