@@ -11,7 +11,6 @@ from .norms import plot_head_norms, plot_norms_by_layer
 from .pattern import draw_pattern
 from .picture import Picture
 from .shutters import draw_shutters
-from .sizes import plot_kv_cache, plot_parameters
 from .stream import draw_stream
 from .tables import Table, table
 
@@ -33,9 +32,7 @@ __all__ = [
     "plot_attention_share",
     "plot_costs_by_operation",
     "plot_head_norms",
-    "plot_kv_cache",
     "plot_norms_by_layer",
-    "plot_parameters",
     "plot_roofline",
     "table",
     "where_we_are",
