@@ -1,16 +1,21 @@
 """The squares of all heads: as dark as the numbers say, and told in words."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from olmo_explain.checkpoint import read_config
 from olmo_explain.figures import draw_head_costs
 
-TYPES = ["sliding_attention", "sliding_attention", "full_attention"]
+CONFIG = replace(
+    read_config("tiny"),
+    layer_types=("sliding_attention", "sliding_attention", "full_attention"),
+)
 WITHOUT = np.array([[0.8, 0.9], [0.04, 0.8], [0.5, 0.7]])
 SAYS = [[" France", " France"], [" the", " France"], [" France", " France"]]
-PICTURE = draw_head_costs(WITHOUT, SAYS, 0.8, " France", TYPES, "tiny")
+PICTURE = draw_head_costs(WITHOUT, SAYS, 0.8, " France", CONFIG, "tiny")
 DRAWN = re.findall(r'fill="var\(--oe-accent[^"]*" fill-opacity="([\d.e-]+)"', PICTURE.svg)
 
 

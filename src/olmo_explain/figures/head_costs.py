@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from olmo_explain.checkpoint import OlmoConfig
 from olmo_explain.figures.drawing import ACCENT, ON_ACCENT, SMALL, WIDTH, Drawing, token_label
 from olmo_explain.figures.picture import Picture
 
@@ -18,7 +19,7 @@ def draw_head_costs(
     says: Sequence[Sequence[str]],
     whole: float,
     answer: str,
-    layer_types: Sequence[str],
+    config: OlmoConfig,
     model: str,
 ) -> Picture:
     """Layers from left to right, their heads from top to bottom.
@@ -26,14 +27,14 @@ def draw_head_costs(
     `without`: the probability of `answer` where that one head is silent, and `says`, by layer and
     head, the token that is then the likeliest. `whole`: the probability with all heads.
     """
-    shares = np.asarray(without, float)
+    shares, whole = np.asarray(without, float), float(whole)
     layers, heads = shares.shape
     column = (WIDTH - LEFT) / layers
     drawing = Drawing(TOP + heads * ROW + 20)
     word = token_label(answer)
     drawing.text(0, 17, f"One head silent: what is left of {word}'s {_percent(whole)}")
     drawing.text(0, TOP - 9, "layer", size=SMALL, quiet=True)
-    for layer, kind in enumerate(layer_types):
+    for layer, kind in enumerate(config.layer_types):
         middle, full = LEFT + (layer + 0.5) * column, kind == "full_attention"
         weight = 700 if full else 400
         drawing.text(middle, TOP - 9, str(layer), anchor="middle", weight=weight, size=SMALL)
@@ -54,7 +55,7 @@ def draw_head_costs(
         f"How likely {word} stays when one of the {shares.size} heads is silent: the darker, the "
         "more is lost. A number stands where less than three quarters are left, a word where "
         f"another takes the first place. Model: {model}.",
-        _told(shares, says, whole, word, layer_types),
+        _told(shares, says, whole, word, config.layer_types),
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from olmo_explain.figures.drawing import ACCENT, SMALL, WIDTH, Drawing
+from olmo_explain.figures.drawing import ACCENT, WIDTH, Drawing
 from olmo_explain.figures.picture import Picture
 
 PITCH, SIZE = 17.7, 14  # of the small squares
@@ -26,10 +26,10 @@ def draw_verdicts(
     drawing.text(0, top - 7, f"{wrong} needed correcting", weight=600)
     for line, (slip, ids) in enumerate(corrected.items()):
         y = top + line * ROW
-        drawing.text(0, y + 15, slip, size=SMALL)
+        drawing.text(0, y + 15, slip)
         for number in range(len(ids)):
             drawing.rect(LABELS + number * ROW, y + 3, BOX, BOX, fill=ACCENT)
-        drawing.text(LABELS + len(ids) * ROW + 3, y + 15, str(len(ids)), size=SMALL, quiet=True)
+        drawing.text(LABELS + len(ids) * ROW + 3, y + 15, str(len(ids)), quiet=True)
     y = drawing.height - 18
     drawing.text(0, y + 13, f"{recorded} only recorded", weight=600)
     for number in range(recorded):
