@@ -7,8 +7,14 @@ from torch import nn
 
 from olmo_explain.by_hand import run_by_hand
 from olmo_explain.checkpoint import config_of
-from olmo_explain.errors import OutOfRange
-from olmo_explain.running import ablate_head, ablate_output_slice, head_contributions, load
+from olmo_explain.errors import OutOfRange, UsageError
+from olmo_explain.running import (
+    ablate_head,
+    ablate_output_slice,
+    head_contributions,
+    load,
+    next_shares,
+)
 
 IDS = torch.tensor([[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]])
 
@@ -49,6 +55,15 @@ def test_two_heads_can_be_ablated_at_once(model):
     with ablate_head(model, 1, 0):
         one = logits(model)
     assert not torch.equal(both, one)
+
+
+def test_shares_of_the_next_token_while_heads_are_silent(model):
+    with ablate_head(model, 1, 0), ablate_head(model, 1, 2):
+        expected = logits(model)[0, -1].float().softmax(-1)
+    assert torch.equal(next_shares(model, IDS[:1], [(1, 0), (1, 2)]), expected)
+    assert torch.equal(next_shares(model, IDS[:1]), logits(model)[0, -1].float().softmax(-1))
+    with pytest.raises(UsageError, match="2 sequences"):
+        next_shares(model, IDS)
 
 
 def test_the_wrong_place_is_another_intervention(model):

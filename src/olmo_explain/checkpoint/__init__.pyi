@@ -22,6 +22,7 @@ from .fields import (
 )
 from .header import StoredTensor
 from .heads import PROJECTIONS, Head, HeadSlice, head_norms, head_slices, initial_norm, read_head
+from .history import TrainingHistory, training_history
 from .hub import HubSource
 from .norms import frobenius
 from .rope_fields import REGIMES, Rope, ropes_under
@@ -54,6 +55,7 @@ __all__ = [
     "Rope",
     "Source",
     "StoredTensor",
+    "TrainingHistory",
     "check_config",
     "check_supported",
     "config_of",
@@ -69,6 +71,7 @@ __all__ = [
     "read_json",
     "resolve",
     "ropes_under",
+    "training_history",
     "whole_number",
     "widen",
 ]

@@ -1,9 +1,11 @@
 from .apart import draw_apart, draw_scores
+from .bands import draw_bands
 from .clocks import draw_clocks
 from .costs import plot_attention_share, plot_costs_by_operation, plot_roofline
 from .diagram import where_we_are
 from .dot_product import draw_dot_product
 from .file_bar import draw_file_bar
+from .head_costs import draw_head_costs
 from .lookup import draw_lookup
 from .masks import draw_masks
 from .neurons import draw_gate, draw_neurons
@@ -13,15 +15,19 @@ from .picture import Picture
 from .shutters import draw_shutters
 from .stream import draw_stream
 from .tables import Table, table
+from .training import plot_training
+from .verdicts import draw_verdicts
 
 __all__ = [
     "Picture",
     "Table",
     "draw_apart",
+    "draw_bands",
     "draw_clocks",
     "draw_dot_product",
     "draw_file_bar",
     "draw_gate",
+    "draw_head_costs",
     "draw_lookup",
     "draw_masks",
     "draw_neurons",
@@ -29,11 +35,13 @@ __all__ = [
     "draw_scores",
     "draw_shutters",
     "draw_stream",
+    "draw_verdicts",
     "plot_attention_share",
     "plot_costs_by_operation",
     "plot_head_norms",
     "plot_norms_by_layer",
     "plot_roofline",
+    "plot_training",
     "table",
     "where_we_are",
 ]

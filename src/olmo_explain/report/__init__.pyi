@@ -3,6 +3,7 @@ from .evidence import Evidence
 from .original import HEAD, HEAD_ROWS, LAYER, SEQ, bf16_step
 from .remeasuring import Report, remeasure
 from .sections import ALL_CLAIMS, SECTIONS
+from .slips import SLIPS
 
 __all__ = [
     "ALL_CLAIMS",
@@ -11,6 +12,7 @@ __all__ = [
     "LAYER",
     "SECTIONS",
     "SEQ",
+    "SLIPS",
     "VERDICTS",
     "CheckedClaim",
     "Claim",

@@ -5,6 +5,7 @@ from .circuits import (
     attention_patterns,
     best_head,
     induction_scores,
+    next_shares,
     repeated_sequences,
     repetition_losses,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "installed_rope_regime",
     "load",
     "measure_rope",
+    "next_shares",
     "old_config_rope_regime",
     "on_meta",
     "prompt_ids",

@@ -14,6 +14,8 @@ Works on every causal language model of transformers that was loaded with eager 
 sliding layer whose window is no longer than `period - 1` cannot reach that token: it scores 0.
 """
 
+from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import torch
@@ -26,6 +28,7 @@ from olmo_explain.by_hand import check_has_weights
 from olmo_explain.checkpoint import whole_number
 from olmo_explain.errors import OutOfRange, UsageError
 from olmo_explain.ids import as_ids, check_count, check_room
+from olmo_explain.running.ablation import ablate_head
 from olmo_explain.running.capturing import attention_of
 from olmo_explain.undo import no_grad
 from olmo_explain.words import quoted
@@ -111,6 +114,26 @@ def repetition_losses(model: PreTrainedModel, ids: Int[Tensor, "batch pos"], per
         logits = output.logits[:, :-1].float()
     losses = F.cross_entropy(logits.mT, ids[:, 1:], reduction="none")  # (batch, pos - 1)
     return Losses(losses[:, : period - 1].mean().item(), losses[:, period - 1 :].mean().item())
+
+
+def next_shares(
+    model: PreTrainedModel, ids: Int[Tensor, "1 pos"], silent: Iterable[tuple[int, int]] = ()
+) -> Float[Tensor, "vocab"]:
+    """The probability of every token as the next one, while some heads write zeros.
+
+    `silent`: (layer, head) of each, as `ablate_head` takes them.
+
+    >>> france = tokenizer(" France").input_ids
+    >>> next_shares(model, ids)[france], next_shares(model, ids, [(2, 0)])[france]
+    (tensor([0.7325]), tensor([0.0260]))
+    """
+    ids = _check_ids(model, ids, kept=False)
+    if len(ids) != 1:
+        raise UsageError(f"{len(ids)} sequences have as many next tokens", "Give one sequence")
+    with ExitStack() as silence, no_grad():
+        for layer, head in silent:
+            silence.enter_context(ablate_head(model, layer, head))
+        return model(ids, use_cache=False).logits[0, -1].float().softmax(-1)
 
 
 def best_head(scores: Float[Tensor, "layers heads"]) -> ScoredHead:

@@ -1,44 +1,82 @@
-"""Chapter 11: a head's columns, shared keys, norms at the start, QK-norm, and a head's job."""
+"""Chapter 11: what silences a head, copiers that stand in for each other, QK-norm, and a job."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import cache
 from itertools import product
 from typing import Any
 
-from olmo_explain.checkpoint import OlmoConfig, head_norms, head_slices, initial_norm, read_config
+from olmo_explain.checkpoint import PROJECTIONS, head_norms, head_slices, read_config
 from olmo_explain.course.answers import same
 from olmo_explain.course.bundled import tiny
 from olmo_explain.course.exercise import Exercise, Wrong
 
-HEAD = 3  # of 11.1
-SHARING = 27  # the query head of 11.2
+SAME = 1e-6  # of a probability: what rounding may move it
 PERIOD, SEQUENCES = 40, 4
 
-
-def _layer() -> int:
-    """The chapter's: the last full-attention layer."""
-    return read_config("tiny").full_attention_layers[-1]
+Place = tuple[int, int]
 
 
-def _weight(projection: str = "o_proj", layer: int | None = None) -> Any:
-    attention = tiny()[0].model.layers[_layer() if layer is None else layer].self_attn
-    return attention.get_submodule(projection).weight.detach()
+@cache
+def _far() -> Any:
+    from olmo_explain.running import FAR
+
+    return tiny()[1](FAR, return_tensors="pt").input_ids
 
 
-def _columns(head: int) -> slice:
-    part = head_slices(read_config("tiny"), _layer(), head)["o_proj"]
-    return slice(part.start, part.stop)
+@cache
+def _without(*silent: Place) -> Any:
+    from olmo_explain.running import next_shares
+
+    return next_shares(tiny()[0], _far(), silent)
 
 
-def _big() -> OlmoConfig:
-    return read_config("olmo3-32b")
+def _share(*silent: Place) -> float:
+    """Of the word that the far form ends with while no head is silent."""
+    return _without(*silent)[int(_without().argmax())].item()
 
 
-def _others(group_of: Callable[[int], int]) -> frozenset[int]:
-    """Query heads that `group_of` puts into the group of head 27, without itself."""
-    heads = range(_big().num_attention_heads)
-    return frozenset(h for h in heads if group_of(h) == group_of(SHARING) and h != SHARING)
+def _missed() -> Place:
+    """The head that the far form can do without least."""
+    return min(_places(), key=_share)
+
+
+def _silencing() -> frozenset[str]:
+    """The matrices whose slice of zeros is the same as that head's silence."""
+    import torch
+
+    layer, head = _missed()
+    found = set()
+    for name, part in head_slices(read_config("tiny"), layer, head).items():
+        slice = tiny()[0].get_parameter(part.tensor).detach()[part.index]
+        kept = slice.clone()
+        try:
+            slice.zero_()
+            now = _without.__wrapped__()
+        finally:
+            slice.copy_(kept)
+        if torch.allclose(now, _without((layer, head)), atol=SAME, rtol=0):
+            found.add(name)
+    return frozenset(found)
+
+
+@cache
+def _copiers() -> Sequence[Place]:
+    """Heads of the last full layer, that which looks hardest at the answer first."""
+    from olmo_explain.running import attention_patterns
+
+    layer = read_config("tiny").full_attention_layers[-1]
+    source = _far()[0].tolist().index(int(_without().argmax()))
+    reads = attention_patterns(tiny()[0], _far())[layer, 0, :, -1, source]
+    return [(layer, head) for head in reads.argsort(descending=True).tolist()]
+
+
+def _both() -> float:
+    return _share(*_copiers()[:2])
+
+
+def _each() -> list[float]:
+    return [_share(place) for place in _copiers()[:2]]
 
 
 def _grown() -> float:
@@ -94,89 +132,53 @@ def _largest(projection: str) -> tuple[int, int]:
 
 EXERCISES = {
     "11.1": Exercise(
-        question="what head 3 writes with, [D, Dh]",
-        right=lambda: _weight()[:, _columns(HEAD)],
+        question="matrices of which a slice of zeros silences the head",
+        right=_silencing,
         wrong={
-            "Those are rows. The matrix is square, so nothing fails, but a row of `o_proj` is one "
-            "number of the output, to which every head writes.": Wrong(
-                lambda: _weight()[_columns(HEAD)],
-                also=lambda answer: same(_weight()[_columns(HEAD)].T, answer),
+            "With queries or keys of zero all scores are zero, and the softmax makes an even share "
+            "of them: the head looks everywhere, and goes on writing.": lambda: frozenset(
+                PROJECTIONS
             ),
-            "That is the head before it. Heads are counted from 0.": lambda: _weight()[
-                :, _columns(HEAD - 1)
-            ],
-            "You took every fourth column. A head is one block of `head_dim` columns.": lambda: (
-                _weight()[:, HEAD :: read_config("tiny").num_attention_heads]
+            "Queries of zero ask nothing, but the softmax shares something out all the same.": (
+                Wrong(lambda: {"q_proj"}, also=lambda names: same({"k_proj"}, names))
             ),
-            "That is one column. A head has `head_dim` of them.": Wrong(
-                lambda: _weight()[:, HEAD : HEAD + 1],
-                also=lambda answer: same(_weight()[:, HEAD], answer),
-            ),
-            "Those are the right columns of another layer's `o_proj`. The chapter's layer is "
-            "`LAYER`.": Wrong(
-                lambda: _weight(layer=read_config("tiny").full_attention_layers[0])[
-                    :, _columns(HEAD)
-                ],
-                also=lambda answer: any(
-                    same(_weight(layer=layer)[:, _columns(HEAD)], answer)
-                    for layer in range(read_config("tiny").num_hidden_layers)
-                ),
-            ),
-            "Those are columns of another weight. A head writes with `o_proj`.": Wrong(
-                lambda: _weight("v_proj")[:, _columns(HEAD)],
-                also=lambda answer: any(
-                    same(_weight(name)[part], answer)
-                    for name in ("q_proj", "k_proj", "v_proj")
-                    for part in (_columns(HEAD), (slice(None), _columns(HEAD)))
-                ),
-            ),
+            "That is one of them. What does a head hand on whose values are all zero?": lambda: {
+                "o_proj"
+            },
+            "That is one of them. What becomes of a head whose columns are never read?": lambda: {
+                "v_proj"
+            },
         },
-        hint="The heads stand side by side at the input of `o_proj`, and inputs are columns.",
-        shows='`head_slices` gives the same: `o_proj.weight[head_slices(…)["o_proj"].index]`.',
+        hint="A head writes its values, mixed by its pattern, through its columns. Which zeros "
+        "make that product zero?",
+        shows="In the 32B only one of the two would do: five heads share their values, so zeros "
+        "there would silence them all.",
     ),
     "11.2": Exercise(
-        question="the other heads that share keys with head 27",
-        right=lambda: _others(lambda head: head // _big().queries_per_kv_head),
+        question="what is left of the answer without both, a share",
+        right=_both,
         wrong={
-            "Those are all that read these keys. Which other ones are there?": lambda: (
-                _others(lambda head: head // _big().queries_per_kv_head) | {SHARING}
+            "So much is left without the one that is missed more. The other one counts, too.": (
+                lambda: min(_each())
             ),
-            "You dealt the heads out in turn, `h % 8`. Heads that share stand side by side: `h // "
-            "(H / K)`.": Wrong(
-                lambda: _others(lambda head: head % _big().num_key_value_heads),
-                also=lambda heads: same(_others(lambda h: h % _big().queries_per_kv_head), heads),
+            "So much is left without the one that is missed less. The other one counts, too.": (
+                lambda: max(_each())
             ),
-            "You made groups of eight. Eight is how many groups there are; how many query heads "
-            "are in each?": lambda: _others(lambda head: head // _big().num_key_value_heads),
+            "With all heads it is so. Have both switches been turned?": lambda: _share(),
+            "You multiplied what each of them leaves, as if each worked for itself.": lambda: (
+                math.prod(_each()) / _share()
+            ),
+            "You added up what each of them costs alone, as if each worked for itself.": lambda: (
+                sum(_each()) - _share()
+            ),
+            "So much is left without three of them.": lambda: _share(*_copiers()[:3]),
         },
-        hint="H / K query heads share one key-value head, the first ones number 0, and so on.",
-        shows="So a slice of `k_proj` in the 32B belongs to five heads.",
+        hint="Both switches of layer 7 at once, the answer's bar of the next token, in the far "
+        "form.",
+        shows="Less than the two alone would let you expect: each had stood in for the other.",
+        tolerance=1e-2,
     ),
     "11.3": Exercise(
-        question="norm of a head's slice of q_proj at initialisation, 32B",
-        right=lambda: initial_norm(_big()),
-        wrong={
-            "That is the 7B's. The rows of the 32B are longer.": lambda: initial_norm(
-                read_config("olmo3-7b")
-            ),
-            "That is the whole of `q_proj`, all heads. One head has `head_dim` rows.": lambda: (
-                _big().initializer_range * _big().hidden_size
-            ),
-            "That is the sum of the squares. The norm is its root.": lambda: (
-                initial_norm(_big()) ** 2
-            ),
-            "You multiplied σ by n. The squares add up, so the norm is σ · √n.": lambda: (
-                _big().initializer_range * _big().head_dim * _big().hidden_size
-            ),
-            "That is one row. A head has `head_dim` of them.": lambda: (
-                _big().initializer_range * math.sqrt(_big().hidden_size)
-            ),
-        },
-        hint="It is σ · √n, and the slice has n numbers: `head_dim` rows of `hidden_size` numbers.",
-        shows="A norm says something only beside the norm of its model's initialisation: a larger "
-        "model starts with larger slices.",
-    ),
-    "11.4": Exercise(
         question="the factor by which head 0's query grows",
         right=_grown,
         wrong={
@@ -201,7 +203,7 @@ EXERCISES = {
         shows="And the other three shrink, though their rows are what they were.",
         tolerance=5e-3,
     ),
-    "11.5": Exercise(
+    "11.4": Exercise(
         question="(layer, head) of the head that is missed most",
         right=_most_missed,
         wrong={
@@ -217,8 +219,6 @@ EXERCISES = {
         },
         hint="Silence each head in turn with `oe.ablate_head`, and compare "
         "`circuits.repetition_losses(model, ids, PERIOD).second`.",
-        shows="Without it the induction heads no longer find the place. It is also first by the "
-        "norms of `v_proj` and `o_proj`, which nobody could know: by those of `q_proj` and "
-        "`k_proj` it stands in the second half.",
+        shows="Without it the induction heads no longer find the place.",
     ),
 }

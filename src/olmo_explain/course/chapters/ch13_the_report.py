@@ -1,14 +1,16 @@
-"""Exercises of chapter 13: the report. torch only where a model has to be traced."""
+"""Exercises of chapter 13: the report. torch only where a model has to run."""
 
-from olmo_explain.checkpoint import BYTES_PER_PARAMETER, OlmoConfig, head_slices, read_config
+from dataclasses import replace
+from functools import cache
+
+from olmo_explain.checkpoint import REGIMES, OlmoConfig, read_config, ropes_under
 from olmo_explain.costs import Convention, Operation, count_costs
 from olmo_explain.course.answers import same
-from olmo_explain.course.bundled import preset_trace
+from olmo_explain.course.bundled import preset_trace, tiny
 from olmo_explain.course.exercise import Exercise, Wrong
-from olmo_explain.report import HEAD, HEAD_ROWS, LAYER, SEQ, bf16_step
+from olmo_explain.report import SEQ
 
 ROTARY = "Olmo3RotaryEmbedding"
-V_NORM = HEAD_ROWS["v_proj"][-1]
 
 
 def _seven() -> OlmoConfig:
@@ -35,14 +37,21 @@ def _by_release() -> set[str]:
     return {c.id for c in counted if c.verdict == "corrected" and c.measured - extra == c.claimed}
 
 
-def _head_bytes() -> int:
-    config = _seven()
-    slices = head_slices(config, LAYER, HEAD).values()
-    return sum(part.shape[0] * part.shape[1] for part in slices) * _bytes_each(config)
+@cache
+def _left() -> dict[str, float]:
+    """What each wrong RoPE leaves of the word that `tiny` gives with the right one."""
+    from olmo_explain.by_hand import run_by_hand
+    from olmo_explain.running import OTHERS, next_shares
 
-
-def _bytes_each(config: OlmoConfig) -> int:
-    return BYTES_PER_PARAMETER[config.dtype]
+    model, tokenizer = tiny()
+    ids = tokenizer(OTHERS[0], return_tensors="pt").input_ids
+    answer, config = int(next_shares(model, ids).argmax()), read_config("tiny")
+    left = {}
+    for regime in REGIMES[1:]:
+        other = replace(config, rope=ropes_under(regime, config.rope))
+        logits = run_by_hand(model, ids, config=other)["logits"]
+        left[regime] = logits[0, -1].softmax(-1)[answer].item()
+    return left
 
 
 EXERCISES = {
@@ -88,22 +97,17 @@ EXERCISES = {
         shows="Linear modules, norms and activations are as many on every release.",
     ),
     "13.3": Exercise(
-        question="the largest norm recorded as 16.25",
-        right=lambda: V_NORM + bf16_step(V_NORM) / 2,
+        question="the wrong RoPE that costs the answer more",
+        right=lambda: min(_left(), key=lambda regime: _left()[regime]),
         wrong={
-            "That is the next number that `bfloat16` has, and would "
-            "be recorded as itself.": lambda: V_NORM + bf16_step(V_NORM),
-            "That is half a step below 16. From 16 on the steps are twice as wide.": lambda: (
-                V_NORM + bf16_step(V_NORM) / 4
+            "That one takes less. Compare what each of the two leaves of the answer.": lambda: max(
+                _left(), key=lambda regime: _left()[regime]
             ),
-            "That is the other end: down to which value. Up to which?": lambda: (
-                V_NORM - bf16_step(V_NORM) / 2
-            ),
+            "That is the right one.": lambda: "per-layer",
         },
-        hint="`bfloat16` keeps 8 significant bits: between 16 and 32 that is a step of 16 / 128.",
-        shows="`olmo-explain report` on the real weights takes half a step, to either side, as its "
-        "tolerance, and no more.",
-        tolerance=1e-5,
+        hint="Turn the RoPE switch of the live figure, and read the bar of the answer under each "
+        "of the two wrong ones.",
+        shows="And under both the answer stays what it was, so that nobody notices.",
     ),
     "13.4": Exercise(
         question="ids of the claims that a release decides",
@@ -124,27 +128,5 @@ EXERCISES = {
         "ids from the ledger: `{claim.id for claim in explorer.shown}`.",
         shows="The wrong program agrees with the report better than the right one: agreement "
         "proves nothing where both come from the same mistake.",
-    ),
-    "13.5": Exercise(
-        question="bytes of four slices",
-        right=_head_bytes,
-        wrong={
-            "So many numbers. Each takes two bytes.": lambda: (
-                _head_bytes() // _bytes_each(_seven())
-            ),
-            "Those are the four matrices whole. A head is a slice of each.": Wrong(
-                lambda: 4 * _seven().hidden_size ** 2 * _bytes_each(_seven()),
-                also=lambda count: same(4 * _seven().hidden_size ** 2, count),
-            ),
-            "That is the whole checkpoint. One head of one layer is asked for.": lambda: (
-                _seven().bytes
-            ),
-            "That is one of the slices. There are four.": Wrong(
-                lambda: _head_bytes() // 4, also=lambda count: same(_head_bytes() * 3 // 4, count)
-            ),
-        },
-        hint="Four slices of `head_dim` × `hidden_size` numbers, two bytes each.",
-        shows="A fraction of a thousandth of the checkpoint, which is why the command can check "
-        "these claims over a network.",
     ),
 }
