@@ -45,11 +45,16 @@ def _of_a_position(
 
 
 @cache
-def _kept(count: int) -> tuple[int, int]:
-    """Positions that the cache hands to a sliding and to a full layer for token `count`."""
+def _kept() -> tuple[int, int]:
+    """Positions that the cache hands to a sliding and to a full layer for token `WRITTEN`.
+
+    What the tokens before it are does not matter, so the sentence stands in for them.
+    """
     from olmo_explain.running import generate
 
-    kept = generate(tiny()[0], tiny_ids(_sentence()), count).tokens[count - 1].kept
+    ids = tiny_ids(_sentence())
+    before = ids.shape[1] + WRITTEN - 2  # its last one chooses token `WRITTEN`
+    kept = generate(tiny()[0], ids.repeat(1, before)[:, :before], 2).tokens[1].kept
     return kept[SLIDING], kept[FULL]
 
 
@@ -98,12 +103,10 @@ EXERCISES = {
         wrong={
             "That has a key and a value for each of the query heads. The 32B shares: several query "
             "heads read one key-value head.": lambda: _of_a_position(BIG.num_attention_heads),
-            "That is keys alone. Values are kept, too.": lambda: _of_a_position(each=1),
+            "Half of it. Either one of keys and values is missing, or that counts numbers: each "
+            "takes two bytes.": lambda: _of_a_position(each=1),
             "That is one layer. Each layer has keys and values of its own.": lambda: _of_a_position(
                 layers=1
-            ),
-            "That counts numbers. How many bytes does one take in bfloat16?": lambda: (
-                _of_a_position(size=1)
             ),
             "That would be float32. The config says bfloat16.": lambda: _of_a_position(size=4),
             "That leaves the full layers out. All layers keep the new position; sliding ones "
@@ -120,25 +123,25 @@ EXERCISES = {
     ),
     "09.3": Exercise(
         question="positions that the cache hands to layer 0 and to layer 3",
-        right=lambda: _kept(WRITTEN),
+        right=lambda: _kept(),
         wrong={
             "That counts the token that goes through the model now, as the window does. From the "
-            "cache come those before it.": lambda: _plus(_kept(WRITTEN), 1, 1),
+            "cache come those before it.": lambda: _plus(_kept(), 1, 1),
             "Layer 0 is handed one less: the window counts the new token's own position, and that "
-            "one brings its own key.": lambda: _plus(_kept(WRITTEN), 1, 0),
+            "one brings its own key.": lambda: _plus(_kept(), 1, 0),
             "Layer 3 is handed one less: the token written last goes through the model now, and is "
-            "not in the cache yet.": lambda: _plus(_kept(WRITTEN), 0, 1),
+            "not in the cache yet.": lambda: _plus(_kept(), 0, 1),
             "The 100th token is only chosen by this step, and the 99th goes through now: both are "
-            "not in the cache yet.": lambda: _plus(_kept(WRITTEN), 0, 2),
+            "not in the cache yet.": lambda: _plus(_kept(), 0, 2),
             "Layer 0 slides: what has left its window is thrown away.": Wrong(
-                lambda: (_kept(WRITTEN)[1],) * 2,
+                lambda: (_kept()[1],) * 2,
                 also=lambda answer: answer[0] == answer[1] > TINY.sliding_window,
             ),
             "The sentence's own tokens are in the cache, too.": lambda: (
-                _kept(WRITTEN)[0],
-                WRITTEN - 1,
+                _kept()[0],
+                WRITTEN - 2,
             ),
-            "The other way round: layer 0 slides, layer 3 is full.": lambda: _kept(WRITTEN)[::-1],
+            "The other way round: layer 0 slides, layer 3 is full.": lambda: _kept()[::-1],
         },
         hint="Eleven tokens of the sentence, and those that were written and have been through the "
         "model; a sliding layer keeps one less than its window.",
