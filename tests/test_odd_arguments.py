@@ -49,6 +49,7 @@ LOOKS = {
     "capture": captured,
     "ablate_head": lambda model: oe.ablate_head(model, 0, 0),
     "ablate_output_slice": lambda model: ablate_output_slice(model, 0, 0),
+    "generate": lambda model: oe.generate(model, IDS, 1),
     "head_contributions": lambda model: oe.head_contributions(model, IDS, 0),
     "measure_rope": measure_rope,
     "verify": lambda model: oe.verify(model, IDS),
@@ -166,6 +167,11 @@ def layers_by_name(model):
 )
 def test_contributions_of_a_model_that_was_changed(tiny, change, said):
     says(lambda: oe.head_contributions(change(tiny), IDS, 0), said)
+
+
+def test_a_model_of_two_dtypes_writes_nothing(tiny):
+    said = "This model mixes weights of float16 and float32. Load it in one dtype."
+    says(lambda: oe.generate(float_head(tiny), IDS, 1), said)
 
 
 Q_PROJ = "there is no model.layers.1.self_attn.q_proj.weight"

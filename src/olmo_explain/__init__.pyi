@@ -14,7 +14,7 @@ from .explorers import (
 from .figures import table, where_we_are
 from .proof import same, verify
 from .report import remeasure
-from .running import ablate_head, head_contributions, load, trace
+from .running import ablate_head, generate, head_contributions, load, trace
 
 __all__ = [
     "Checkpoint",
@@ -29,6 +29,7 @@ __all__ = [
     "explore_model",
     "explore_rope",
     "explore_steps",
+    "generate",
     "head_contributions",
     "head_norms",
     "head_slices",

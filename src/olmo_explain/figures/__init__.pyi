@@ -1,11 +1,13 @@
 from .apart import draw_apart, draw_scores
 from .bands import draw_bands
+from .bill import draw_bill
 from .clocks import draw_clocks
 from .costs import plot_attention_share, plot_costs_by_operation, plot_roofline
 from .diagram import where_we_are
 from .dot_product import draw_dot_product
 from .file_bar import draw_file_bar
 from .head_costs import draw_head_costs
+from .lens import draw_lens
 from .lookup import draw_lookup
 from .masks import draw_masks
 from .neurons import draw_gate, draw_neurons
@@ -23,11 +25,13 @@ __all__ = [
     "Table",
     "draw_apart",
     "draw_bands",
+    "draw_bill",
     "draw_clocks",
     "draw_dot_product",
     "draw_file_bar",
     "draw_gate",
     "draw_head_costs",
+    "draw_lens",
     "draw_lookup",
     "draw_masks",
     "draw_neurons",

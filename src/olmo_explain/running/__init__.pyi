@@ -9,6 +9,7 @@ from .circuits import (
     repeated_sequences,
     repetition_losses,
 )
+from .generation import Generation, Written, generate
 from .hooks import Hooks, check_hookable, check_olmo, check_one_dtype, hooked
 from .loading import load, on_meta
 from .operators import Operator
@@ -35,12 +36,14 @@ __all__ = [
     "REMEDIES",
     "SONNET",
     "Call",
+    "Generation",
     "Hooks",
     "Operator",
     "Prompt",
     "RopeMeasurement",
     "Step",
     "Trace",
+    "Written",
     "ablate_head",
     "ablate_output_slice",
     "attention_of",
@@ -52,6 +55,7 @@ __all__ = [
     "check_one_dtype",
     "circuits",
     "contributions",
+    "generate",
     "head_contributions",
     "hooked",
     "induction_scores",

@@ -39,7 +39,7 @@ SONNET = Prompt(
 def prompt_ids(
     model: PreTrainedModel,
     tokenizer: Any | None,
-    prompt: str | Sequence[int] | None = None,
+    prompt: str | Sequence[int] | Tensor | None = None,
     *,
     length: int | None = None,
     default: Prompt = GREETING,
