@@ -274,7 +274,7 @@ def test_circuits_of_other_language_models(kind):
         (lambda m: oe.table(repeat((1, 2)), "ab", "c"), "A table of more than 100,000 rows"),
         (lambda m: oe.table([repeat(1)], "ab", "c"), "Row 0 has 100000 values, for 2 columns"),
         (lambda m: oe.table([(1, 2)], None, "c"), "no rows and columns of a table"),
-        (lambda m: oe.where_we_are(np.arange(3)), "The figure has no part array([0, 1, 2])"),
+        (lambda m: oe.where_we_are(np.arange(3)), "The strip has no part array([0, 1, 2])"),
     ],
 )
 def test_measures_exercises_and_tables(loaded, call, said):

@@ -1,44 +1,51 @@
 import re
-import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
-from olmo_explain.checkpoint import read_config
 from olmo_explain.errors import UsageError
 from olmo_explain.figures import where_we_are
 from olmo_explain.figures.diagram import PARTS
 
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+LIT = re.compile(r'<(?:a|span) [^>]*aria-current="true">([^<]+)<')
 
-@pytest.mark.parametrize("model", ["tiny", "olmo3-7b", "olmo3-32b"])
-def test_every_shape_is_that_of_the_config(model):
-    svg = where_we_are(model=model).svg
-    for component in read_config(model).components:
-        name = component.name.split(".")[-2]
-        shape = " × ".join(map(str, component.shape))
-        assert re.search(rf">{name}</text><text [^>]*>{shape}</text>", svg), component
+
+def lit(*parts: str) -> list[str]:
+    return LIT.findall(where_we_are(*parts)._repr_html_())
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_each_part_can_be_lit(part):
-    plain, lit = where_we_are(), where_we_are(part)
-    assert lit.svg.count("#0f7b6c") >= 1 > plain.svg.count("#0f7b6c")
-    assert lit.alt.endswith(f"Lit: {part}.")
+def test_each_part_lights_something(part):
+    assert not lit()
+    assert lit(part)
+    assert where_we_are(part).alt.endswith(f"Here: {part}.")
 
 
-@pytest.mark.parametrize("model", ["tiny", "olmo3-7b", "olmo3-32b"])
-def test_it_is_a_drawing_with_nothing_outside_its_frame(model):
-    root = ET.fromstring(where_we_are(model=model).svg)
-    _, _, width, height = map(float, root.get("viewBox").split())
-    boxes = root.findall("rect")
-    assert len(boxes) == len(PARTS) + read_config(model).num_hidden_layers  # one for the frame
-    for box in boxes:
-        x, y, w, h = (float(box.get(side)) for side in ("x", "y", "width", "height"))
-        assert x >= 0 and y >= 0 and x + w <= width and y + h <= height
+def test_on_a_phone_a_sublayer_is_lit_with_any_of_its_parts():
+    assert lit("rope") == ["attention", "RoPE"]
+    assert lit("up_proj", "norm") == ["MLP", "gate up", "norm"]
+    assert lit("q_norm") == ["attention", "norm"]
 
 
-def test_the_words_say_what_the_picture_shows():
-    alt = where_we_are().alt
-    assert "32 layers" in alt and "(3, 7, …, 31)" in alt and "width 4096" in alt
+def test_every_part_leads_to_a_chapter_that_there_is():
+    links = re.findall(r'href="([^"]+)"', where_we_are()._repr_html_())
+    assert len(links) == 15
+    for link in set(links):
+        assert (NOTEBOOKS / link).is_file(), link
+
+
+@pytest.mark.parametrize(
+    ("model", "layers"),
+    [
+        ("tiny", "8 layers: 6 sliding, 2 full"),
+        ("olmo3-7b", "32 layers: 24 sliding, 8 full"),
+        ("olmo3-32b", "64 layers: 48 sliding, 16 full"),
+    ],
+)
+def test_it_says_which_model_and_its_layers(model, layers):
+    strip = where_we_are(model=model)
+    assert layers in strip.alt and f">{layers} · {model}<" in strip._repr_html_()
 
 
 def test_an_unknown_part_is_named_with_those_there_are():
