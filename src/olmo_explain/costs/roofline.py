@@ -28,6 +28,7 @@ SMALLER = (128, 256, 512, 1024)
 LONGEST_SECONDS = 1.0  # of one product: then it is measured on a smaller matrix
 READ_BYTES = 2**28  # beyond what caches hold
 REPEATS = 5
+READS = 20  # each takes a fraction of a product's time
 ROWS = (1, 4, 16, 64, 256, 1024)  # positions that go through one weight together
 
 
@@ -132,7 +133,7 @@ def measure_roofline(dtype: str = "bfloat16") -> Roofline:
         products = [_seconds(product) for _ in range(REPEATS)]
         advance(1)
         much = torch.ones(READ_BYTES // 4)
-        reads = [_seconds(much.sum) for _ in range(REPEATS)]
+        reads = [_seconds(much.sum) for _ in range(READS)]
     return Roofline(
         dtype=dtype,
         threads=torch.get_num_threads(),

@@ -60,9 +60,11 @@ def plot_attention_share(
             said.append(f"in {PLACES[place]} {'never' if crossing is None else f'at {crossing:,}'}")
             if crossing is not None and crossing <= lengths[-1]:
                 axis.plot(crossing, 50, "o", color=colour, ms=7)
+                within = crossing <= longest
                 axis.annotate(
-                    f"{crossing:,}", (crossing, 50), (-7, 7), textcoords="offset points",
-                    ha="right", color=colour, weight="bold",
+                    f"{crossing:,}", (crossing, 50), (-8, 6) if within else (-2, -18),
+                    textcoords="offset points", ha="right" if within else "left",
+                    color=colour, weight="bold",
                 )  # fmt: skip
         axis.set(xlabel="positions", ylabel="attention, % of MACs", ylim=(0, 100))
         axis.set_xscale("log", base=2)
@@ -73,7 +75,7 @@ def plot_attention_share(
         figure,
         "Scores and apply as a share of a layer's matrix products, the seven linear modules being "
         f"the rest, counted {CONVENTIONS[convention]}. Model: {model}.",
-        f"Curves of attention's share of MACs against positions. Half is reached {', '.join(said)}. "
+        f"Attention's share of MACs against positions. Half is reached {', '.join(said)}. "
         f"The model is made for {longest:,} positions.",
     )
 
