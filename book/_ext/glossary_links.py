@@ -1,4 +1,6 @@
-"""A word of the glossary is a link where a page first uses it.
+"""A word of the glossary is a link where a page first uses it, with its sentence as the title.
+
+term-card.js shows that sentence where the word stands.
 
 The chapters stay plain Markdown, which Jupyter shows as it is: no role marks a term. Once all pages
 are read, this looks through the prose of each: not through headings, code, links, tables, captions
@@ -71,13 +73,14 @@ def link_first_uses(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     places = glossary(app)
     if not places or docname in {page for page, _ in places.values()}:
         return
-    terms, used = Terms(places), set()
+    terms, used, said_there = Terms(places), set(), sentences(app)
 
     def reference(text: str, term: str, child: nodes.Node) -> nodes.reference:
         used.add(term)
         page, anchor = places[term]
         address = f"{app.builder.get_relative_uri(docname, page)}#{anchor}"
-        return nodes.reference(text, "", child, internal=True, refuri=address, classes=["oe-term"])
+        more = {"reftitle": said_there[anchor], "classes": ["oe-term"]}
+        return nodes.reference(text, "", child, internal=True, refuri=address, **more)
 
     for paragraph in _prose(doctree):
         said = {term for _, term in terms.found(paragraph.astext())}
@@ -102,6 +105,16 @@ def glossary(app: Sphinx) -> dict[str, tuple[str, str]]:
     """Where each term is explained: {term: (page, anchor)}."""
     objects = app.env.get_domain("std").get_objects()
     return {name: (page, anchor) for name, _, kind, page, anchor, _ in objects if kind == "term"}
+
+
+def sentences(app: Sphinx) -> dict[str, str]:
+    """What the glossary says of each term, by anchor."""
+    said = {}
+    for page in {page for page, _ in glossary(app).values()}:
+        for item in app.env.get_doctree(page).findall(nodes.definition_list_item):
+            text = " ".join(item[-1].astext().split())
+            said |= {anchor: text for term in item.findall(nodes.term) for anchor in term["ids"]}
+    return said
 
 
 def _prose(doctree: nodes.document) -> Iterator[nodes.paragraph]:

@@ -15,7 +15,7 @@ from olmo_explain.course.checking import Feedback
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-MOST_LINES, LONGEST_LINE = 10, 100
+MOST_LINES, LONGEST_LINE = 10, 72
 HINTS = re.compile(r"<details><summary>Hint (\d)</summary>\n\n[^\n].*?\n\n</details>", re.DOTALL)
 CLOSED = {  # a cell that the book, JupyterLab and Colab show closed
     "tags": ["hide-cell", "solution"],
@@ -59,9 +59,11 @@ def test_it_is_stored_without_outputs_in_short_cells(notebook):
 
 def test_it_follows_the_template(notebook):
     text = prose(notebook)
-    for part in ("**After this chapter you can**", "Time: ", "## Where we are", "**Predict.**"):
+    for part in ("**After this chapter you can**", "**Try.**", "**Notice.**"):
         assert part in text, part
-    assert re.search(r"^## Check", text, re.MULTILINE)
+    assert text.count("**Predict.**") >= 2
+    for title in ("Your sentence", "The case", "Check", "Exercises"):
+        assert re.search(rf"^## {title}", text, re.MULTILINE), title
     assert text.count("<details>") == text.count("</details>")
 
 

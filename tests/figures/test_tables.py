@@ -26,9 +26,26 @@ def test_text_is_aligned():
     rows = [("q_proj", (4096, 128), 1.5), ("o", (1,), 14.5625)]
     assert table(rows, ["w", "s", "v"], "C").to_text().splitlines() == [
         "w       s                 v",
-        "q_proj  4096 × 128      1.5",
+        "q_proj  4096 × 128   1.5000",
         "o       1           14.5625",
     ]
+
+
+def test_numbers_of_a_column_stand_point_under_point():
+    rows = [(0.97123456, -1.5, 1e-7, 3.3684210526315788), (0.0034, None, 102.4, 40.0)]
+    first, second = (
+        table(rows, ["share", "change", "apart", "time"], "C").to_text().splitlines()[1:]
+    )
+    assert first.split() == ["0.9712", "\u22121.5", "1e\u221207", "3.37"]
+    assert second.split() == ["0.0034", "–", "102.4", "40.00"]
+
+
+def test_a_number_that_has_few_digits_keeps_them():
+    assert "14.5625" in table([(14.5625,), (113.77777,)], ["n"], "C").to_text()
+
+
+def test_what_is_no_number_keeps_its_hyphen():
+    assert "yarn-lost" in table([("yarn-lost",), (None,)], ["regime"], "C").to_text()
 
 
 def test_as_many_rows_as_the_7b_has_operators_take_no_time():

@@ -1,6 +1,7 @@
 """Tables that read well in a notebook and in a published page."""
 
 import html
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -9,12 +10,16 @@ from typing import Any
 from olmo_explain.errors import UsageError
 from olmo_explain.words import quoted, text
 
+MINUS = "\u2212"
 MOST = 100_000  # rows, or columns; what is given may have no end
 
 
 @dataclass(frozen=True)
 class Table:
     """Rows under named columns. Whole numbers are written with thousands separators.
+
+    The numbers of a column that are not whole have the same digits behind the point, as many as
+    give the largest four digits in all, or more where a number is exactly that.
 
     >>> Table(("tensor", "parameters"), [("norm", 4096)], "One norm").to_text()
     'tensor  parameters\\nnorm         4,096'
@@ -30,7 +35,7 @@ class Table:
             f'<th scope="col"{align}>{html.escape(name)}</th>'
             for name, align in zip(self.columns, aligned, strict=True)
         )
-        body = "".join(f"<tr>{_row(row, aligned)}</tr>" for row in self.rows)
+        body = "".join(f"<tr>{_row(row, aligned)}</tr>" for row in self._cells())
         return (
             f'<div class="oe-table"><table><caption>{html.escape(self.caption)}</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
@@ -38,7 +43,7 @@ class Table:
 
     def to_text(self) -> str:
         """The same as plain text, columns aligned."""
-        lines = [list(self.columns), *([text(value) for value in row] for row in self.rows)]
+        lines = [list(self.columns), *self._cells()]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         numeric = self._numeric()
         return "\n".join(
@@ -50,6 +55,11 @@ class Table:
         )
 
     __repr__ = to_text
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        """Each row as text."""
+        columns = [_written(column) for column in zip(*self.rows, strict=True)]
+        return list(zip(*columns, strict=True))
 
     def _numeric(self) -> list[bool]:
         """Of each column, whether it holds numbers, which stand to the right."""
@@ -86,8 +96,43 @@ def _name(given: Any) -> str:
     return given if isinstance(given, str) else quoted(given)
 
 
-def _row(row: Sequence[Any], aligned: Sequence[str]) -> str:
-    first, *others = (html.escape(text(value)) for value in row)
+def _written(column: Sequence[Any]) -> list[str]:
+    """A column as text, its numbers with one count of digits behind the point."""
+    fractions = [value for value in column if isinstance(value, float)]
+    decimals = _decimals(fractions)
+    return (
+        [
+            text(value).replace("-", MINUS)
+            if decimals is None or not isinstance(value, float)
+            else f"{value:,.{decimals}f}".replace("-", MINUS)
+            for value in column
+        ]
+        if _are_numbers(column)
+        else [text(value) for value in column]
+    )
+
+
+def _decimals(fractions: Sequence[float]) -> int | None:
+    """How many digits behind the point suit all of them; None where no one count does."""
+    if not fractions or not all(map(math.isfinite, fractions)):
+        return None
+    largest = max(map(abs, fractions))
+    exact = [_exact(value) for value in fractions]
+    places = max((count for count in exact if count is not None), default=0)
+    if None in exact:
+        places = max(places, 3 - math.floor(math.log10(largest)))
+    smallest = min((abs(value) for value in fractions if value), default=1.0)
+    return places if largest < 10**6 and smallest >= 10.0**-places and places <= 7 else None
+
+
+def _exact(value: float) -> int | None:
+    """The digits behind the point of a number that has few, as 14.5625; else None."""
+    digits = f"{value:.6g}"
+    return len(digits.partition(".")[2]) if float(digits) == value and "e" not in digits else None
+
+
+def _row(row: Sequence[str], aligned: Sequence[str]) -> str:
+    first, *others = map(html.escape, row)
     cells = "".join(
         f"<td{align}>{cell}</td>" for cell, align in zip(others, aligned[1:], strict=True)
     )

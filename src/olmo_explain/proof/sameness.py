@@ -111,14 +111,5 @@ def _row(value: Compared) -> str:
     )
 
 
-def _row(value: Compared) -> str:
-    name = f'<th scope="row" style="{CELL}"><code>{html.escape(value.name)}</code></th>'
-    found = f'<span aria-hidden="true">{_mark(value)}</span> {html.escape(value.found)}'
-    return (
-        f'<tr class="oe-{"same" if value.equal else "differs"}">{name if value.name else ""}'
-        f'<td style="{CELL}">{found}</td><td style="{CELL}">{shape(value.shape)}</td></tr>'
-    )
-
-
 def _mark(value: Compared) -> str:
     return "✓" if value.equal else "✗"

@@ -1,84 +1,99 @@
-"""Chapter 6: distances, turns, windows, and what the wrong RoPE changes first."""
+"""Chapter 6: windows, and what the wrong RoPE changes first."""
 
-import math
 from dataclasses import replace
 from functools import cache
 
-from olmo_explain.checkpoint import LayerType, read_config
+from olmo_explain.checkpoint import LayerType, OlmoConfig, read_config, ropes_under
 from olmo_explain.course.bundled import tiny, tiny_ids
 from olmo_explain.course.exercise import Exercise, Wrong
 
 SEVEN, TINY = read_config("olmo3-7b"), read_config("tiny")
 WINDOW = SEVEN.sliding_window or 0
-QUERY, KEY, EARLIER = 5000, 4900, 300
 SLIDING_IN_A_ROW = 3
+LAYER, HEAD, KEY = 7, 0, 3  # the copying head, and where " France" stands
+
+
+def _under(rope: str) -> OlmoConfig:
+    return replace(TINY, rope=ropes_under(rope, TINY.rope))
 
 
 @cache
-def _turn(layer_type: LayerType, pair: int = -1) -> float:
-    """Positions that a pair of the 7B needs for a whole turn."""
-    from olmo_explain.by_hand import frequencies
-
-    return 2 * math.pi / frequencies(SEVEN.rope[layer_type], SEVEN.head_dim)[pair].item()
+def _layers_that_see_the_first(length: int) -> int:
+    """Layers of the 7B in which the last of so many tokens may look at the first."""
+    back = length - 1
+    return sum(
+        kind == "full_attention" or back < WINDOW  # the window counts the token that looks
+        for kind in SEVEN.layer_types
+    )
 
 
 @cache
-def _pairs(model: str) -> tuple[int, int, int]:
-    """How many pairs YaRN leaves alone, slows a little, and slows by the whole factor."""
-    from olmo_explain.by_hand import yarn_ramp
+def _attention(rope: str, apart: int = 2, head: int = HEAD) -> float:
+    """Attention from the last word to France, with so many lines between, under a regime."""
+    from olmo_explain.by_hand import run_by_hand
+    from olmo_explain.running import APART
 
-    config = read_config(model)
-    ramp = yarn_ramp(config.rope["full_attention"], config.head_dim)
-    alone, slowed = int((ramp == 0).sum()), int((ramp == 1).sum())
-    return alone, len(ramp) - alone - slowed, slowed
+    values = run_by_hand(tiny()[0], tiny_ids(APART[apart]), config=_under(rope))
+    return values[LAYER, "pattern"][0, head, -1, KEY].item()
+
+
+@cache
+def _probability(rope: str) -> float:
+    """Of France as the next word, in the far form."""
+    from olmo_explain.by_hand import run_by_hand
+    from olmo_explain.running import FAR
+
+    logits = run_by_hand(tiny()[0], tiny_ids(FAR), config=_under(rope))["logits"]
+    return logits[0, -1].softmax(-1)[tiny_ids(" France")[0, 0]].item()
 
 
 @cache
 def _first_difference(applied: LayerType) -> tuple[int | None, str]:
     """Where a reference differs first that gives this RoPE to every layer."""
     from olmo_explain.proof import verify
+    from olmo_explain.running import FAR
 
     wrong = replace(TINY, rope=dict.fromkeys(TINY.rope, TINY.rope[applied]))
-    step = verify(tiny()[0], tiny_ids("To be, or not to be"), config=wrong).first_difference
+    step = verify(tiny()[0], tiny_ids(FAR), config=wrong).first_difference
     assert step is not None
     return step.layer, step.name
 
 
 EXERCISES = {
     "06.1": Exercise(
-        question="the position of the key that gets the same score",
-        right=lambda: EARLIER - (QUERY - KEY),
+        question="in how many layers the last token can look at the first, for each prompt",
+        right=lambda: (_layers_that_see_the_first(WINDOW), _layers_that_see_the_first(WINDOW + 1)),
         wrong={
-            "That leaves the key where it was. Scores do not know where a key stands, only how "
-            "far it is from the query.": lambda: KEY,
-            "The right distance, on the other side: this key would come after the query.": lambda: (
-                EARLIER + (QUERY - KEY)
+            "The second is right. But seen from the last of 4,096 tokens, the first is 4,095 "
+            "back. Is that outside a window of 4,096?": lambda: (
+                (_layers_that_see_the_first(WINDOW + 1),) * 2
             ),
-            "That keeps the *ratio* of the positions. Angles grow with the position, and what "
-            "counts is their difference.": lambda: EARLIER * KEY // QUERY,
-            "That is the distance. At which position does the key stand?": lambda: QUERY - KEY,
+            "The first is right. But with one more token, the first is 4,096 back, and a window "
+            "counts the token that looks.": lambda: (_layers_that_see_the_first(WINDOW),) * 2,
+            "The first is right. With one more token the sliding layers lose it. You have counted "
+            "those: which are left?": lambda: (
+                SEVEN.num_hidden_layers,
+                SEVEN.num_hidden_layers - len(SEVEN.full_attention_layers),
+            ),
         },
-        hint="The score depends on the difference of the two positions.",
-        shows="That is all that RoPE says of a position: how far away.",
+        hint="A sliding layer sees 4,095 tokens back, a full one any number.",
+        shows="One token more, and most of the layers have lost the beginning.",
     ),
     "06.2": Exercise(
-        question="positions that the slowest pair of the 7B needs for a turn, in a full layer",
-        right=lambda: _turn("full_attention"),
+        question="the share of its attention that layer 7, head 0 gives to France",
+        right=lambda: _attention("yarn-lost"),
         wrong={
-            "That is a sliding layer, where nothing is scaled. In a full layer YaRN slows this "
-            "pair.": lambda: _turn("sliding_attention"),
-            "That is one radian. A whole turn has 2π of them.": lambda: (
-                _turn("full_attention") / (2 * math.pi)
+            "That is the model as designed. Choose YaRN lost.": lambda: _attention("per-layer"),
+            "That is YaRN everywhere. Choose YaRN lost.": lambda: _attention("yarn-everywhere"),
+            "That is the near form. Pull the halves apart by two lines.": lambda: _attention(
+                "yarn-lost", apart=0
             ),
-            "That is pair 0, the fastest. The last is the slowest.": lambda: _turn(
-                "full_attention", pair=0
-            ),
-            "That is the frequency, in radians a position. How many "
-            "positions for a turn?": lambda: 2 * math.pi / _turn("full_attention"),
+            "That is how probable France is as the next word. How much of its attention does the "
+            "head give to it?": lambda: _probability("yarn-lost"),
         },
-        hint="2π over the last of `scaled`, the frequencies of a full layer.",
-        shows="Many millions of positions. In any prompt the model can take, this pair hardly "
-        "moves.",
+        hint="The line that names layer 7, head 0 says where it looks, and with what share.",
+        shows="The head knows what it looks for, but its scores are too low to stand out.",
+        tolerance=0.01,
     ),
     "06.3": Exercise(
         question="how many positions back three sliding layers of the 7B reach",
@@ -96,22 +111,6 @@ EXERCISES = {
         shows="If each hop is used, for which it must be learned. A full layer needs one.",
     ),
     "06.4": Exercise(
-        question="how many pairs of `tiny` YaRN leaves alone",
-        right=lambda: _pairs("tiny")[0],
-        wrong={
-            "That is the *number* of the last one, and pairs count from "
-            "0. How many are they?": lambda: _pairs("tiny")[0] - 1,
-            "Those are slowed by the whole factor.": lambda: _pairs("tiny")[2],
-            "That takes in the pairs on the ramp, which are slowed a little.": lambda: sum(
-                _pairs("tiny")[:2]
-            ),
-            "That is the 7B. Ask the config of `tiny`.": lambda: _pairs("olmo3-7b")[0],
-        },
-        hint="`yarn_ramp` of `tiny`'s full layers is 0 where a pair is left alone: count the "
-        "zeros.",
-        shows="`tiny` was made for so short a length that nearly every pair is slow in it.",
-    ),
-    "06.5": Exercise(
         question="layer and name of the first value that differs where YaRN is lost",
         right=lambda: _first_difference("sliding_attention"),
         wrong={
@@ -129,7 +128,7 @@ EXERCISES = {
             "They differ too, at the very end. `first_difference` "
             "looks from the beginning.": lambda: (None, "logits"),
         },
-        hint='`oe.verify(model, few, config=regimes["yarn-lost"]).first_difference` has a `layer` '
+        hint='`oe.verify(model, ids, config=regimes["yarn-lost"]).first_difference` has a `layer` '
         "and a `name`.",
         shows="The first full layer, and its cosines: no weight was read to get there. Compare "
         "with `yarn-everywhere`, which differs in the very first layer.",
