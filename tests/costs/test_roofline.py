@@ -9,6 +9,7 @@ from olmo_explain.costs import (
     LINEAR,
     Operation,
     Roofline,
+    Timed,
     count_costs,
     measure_roofline,
     time_products,
@@ -98,3 +99,10 @@ def test_a_slow_product_ends_the_timing(monkeypatch):
     monkeypatch.setattr("olmo_explain.costs.roofline.MATRIX", 64)
     monkeypatch.setattr("olmo_explain.costs.roofline._seconds", lambda run: 0.5)
     assert [timed.rows for timed in time_products("float32", rows=(1, 2, 8, 64))] == [1, 2]
+
+
+def test_a_roof_is_no_lower_than_what_ran_under_it():
+    timed = [Timed(1, 1.0, 2e10), Timed(64, 60.0, 5e11)]
+    roof = MACHINE.reaching(timed)
+    assert (roof.flops_per_second, roof.bytes_per_second) == (1e12, 2e10)
+    assert MACHINE.reaching([]) == MACHINE

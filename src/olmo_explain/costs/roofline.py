@@ -11,7 +11,7 @@ does many waits for the multipliers; they meet at the *ridge*. (Williams, Waterm
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import cycle
 from typing import Any, Literal
@@ -59,6 +59,19 @@ class Roofline:
     def reachable(self, intensity: float) -> float:
         """The most FLOP/s for an operation of this arithmetic intensity (FLOPs a byte)."""
         return min(self.flops_per_second, intensity * self.bytes_per_second)
+
+    def reaching(self, timed: Iterable["Timed"]) -> "Roofline":
+        """The same machine, no slower than these products found it: a busy one varies."""
+        pairs = [(it.flops_per_second, it.flops_per_second / it.intensity) for it in timed]
+        return (
+            replace(
+                self,
+                flops_per_second=max(self.flops_per_second, *(flops for flops, _ in pairs)),
+                bytes_per_second=max(self.bytes_per_second, *(moved for _, moved in pairs)),
+            )
+            if pairs
+            else self
+        )
 
     def place(self, operation: Operation) -> Placement:
         """Where an operation lies, taking it alone: it reads its inputs and writes its output."""

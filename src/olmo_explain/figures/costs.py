@@ -86,8 +86,9 @@ def plot_roofline(
     """One layer's operations under a machine's roof, and products as they ran there.
 
     Computed ones lie on the roof, as fast as they could be: hollow, a kind of mark for each pass.
-    `timed`: filled dots, each with its number of rows.
+    `timed`: filled dots, each with its number of rows; none is above the roof.
     """
+    machine = machine.reaching(timed)
     marks = zip(cycle("osD^vPX"), chain((9, 6), repeat(5)))  # smaller marks lie on larger ones
     said, reach = [], [0.3, 4 * machine.ridge]
     with start(1, height=3.5, width=4.8) as (figure, (axis,)):
