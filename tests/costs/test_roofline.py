@@ -5,7 +5,15 @@ from contextlib import contextmanager
 import pytest
 
 from olmo_explain.checkpoint import read_config
-from olmo_explain.costs import LINEAR, Operation, Roofline, count_costs, measure_roofline
+from olmo_explain.costs import (
+    LINEAR,
+    Operation,
+    Roofline,
+    Timed,
+    count_costs,
+    measure_roofline,
+    time_products,
+)
 
 MACHINE = Roofline("bfloat16", threads=2, flops_per_second=1e12, bytes_per_second=1e10)
 SEVEN = read_config("olmo3-7b")
@@ -67,3 +75,34 @@ def test_a_dtype_that_is_slow_here_is_measured_on_smaller_matrices(monkeypatch):
     machine = measure_roofline("float32")
     assert max(sizes) == 256 and machine.flops_per_second == pytest.approx(2e8)
     assert sum(size**3 for size in sizes) * 1e-8 < 10
+
+
+def test_products_are_timed_each_with_another_weight(monkeypatch):
+    """Rates of a clock of our own: nothing here depends on how fast this machine is."""
+    monkeypatch.setattr("olmo_explain.costs.roofline.MATRIX", 64)
+    monkeypatch.setattr("olmo_explain.costs.roofline.READ_BYTES", 4 * 64 * 64 * 3)
+    weights = []
+
+    def a_millisecond(run):
+        weights.append(id(run.args[1]))
+        return 1e-3
+
+    monkeypatch.setattr("olmo_explain.costs.roofline._seconds", a_millisecond)
+    one, many = time_products("float32", rows=(1, 64))
+    assert (one.rows, many.rows) == (1, 64)
+    assert one.flops_per_second == pytest.approx(2 * 64 * 64 / 1e-3)
+    assert many.intensity == pytest.approx(2 * 64**3 / (4 * 3 * 64 * 64))
+    assert len(set(weights)) == 3 and all(map(int.__ne__, weights, weights[1:]))
+
+
+def test_a_slow_product_ends_the_timing(monkeypatch):
+    monkeypatch.setattr("olmo_explain.costs.roofline.MATRIX", 64)
+    monkeypatch.setattr("olmo_explain.costs.roofline._seconds", lambda run: 0.5)
+    assert [timed.rows for timed in time_products("float32", rows=(1, 2, 8, 64))] == [1, 2]
+
+
+def test_a_roof_is_no_lower_than_what_ran_under_it():
+    timed = [Timed(1, 1.0, 2e10), Timed(64, 60.0, 5e11)]
+    roof = MACHINE.reaching(timed)
+    assert (roof.flops_per_second, roof.bytes_per_second) == (1e12, 2e10)
+    assert MACHINE.reaching([]) == MACHINE

@@ -5,14 +5,14 @@ from xml.etree import ElementTree
 import pytest
 
 from olmo_explain.checkpoint import read_config
-from olmo_explain.costs import Roofline, count_costs
-from olmo_explain.figures import plot_attention_share, plot_costs_by_operation, plot_roofline
+from olmo_explain.costs import Roofline, Timed, count_costs
+from olmo_explain.figures import plot_attention_share, plot_roofline
 from olmo_explain.figures.style import INK
 
 SEVEN = read_config("olmo3-7b")
 MACHINE = Roofline("bfloat16", threads=2, flops_per_second=1e12, bytes_per_second=2e10)
+TIMED = [Timed(1, 1.0, 1.5e10), Timed(1024, 512.0, 8e11)]
 PICTURES = {
-    "operations": lambda: plot_costs_by_operation(count_costs(SEVEN, 64), "7B config"),
     "share": lambda: plot_attention_share(SEVEN, "7B config"),
     "roofline": lambda: plot_roofline(
         MACHINE,
@@ -21,6 +21,7 @@ PICTURES = {
             "decoding": count_costs(SEVEN, 4096, decode=True),
         },
         "7B config",
+        TIMED,
     ),
 }
 
@@ -35,16 +36,15 @@ def test_a_picture_is_accessible_and_takes_the_pages_colours(name):
 
 
 def test_alt_text_says_what_is_drawn():
-    operations = PICTURES["operations"]()
-    assert "441,825,361,920 multiply-accumulates" in operations.caption
-    assert "1,073,741,824, 0.2%" in operations.alt
     share = PICTURES["share"]().alt
-    assert "in a sliding layer, full square at 24,704" in share and "windowed never" in share
-    assert "in the model, full square at 24,704, causal at 49,407, windowed at 173,346" in share
+    assert "in a sliding layer never, in a full layer at 49,407, in the model at 173,346" in share
+    square = plot_attention_share(SEVEN, "7B config", "full")
+    assert "in the model at 24,704" in square.alt and "full square" in square.caption
     roofline = PICTURES["roofline"]()
     assert "prefill of 4,096: 0 of 7 Linear modules wait for memory" in roofline.alt
     assert "decoding: 7 of 7 Linear modules wait for memory" in roofline.alt
-    assert "1,000 GFLOP/s" in roofline.caption and "50.0 FLOPs a byte" in roofline.caption
+    assert "GFLOP/s by rows: 1: 15, 1,024: 800" in roofline.alt
+    assert "1,000 GFLOP/s" in roofline.caption and "50.0 FLOPs for each byte" in roofline.caption
 
 
 @pytest.mark.parametrize("passes", [1, 4, 7])

@@ -12,7 +12,7 @@ from .counting import (
     crossovers,
     total,
 )
-from .roofline import Placement, Roofline, measure_roofline
+from .roofline import Placement, Roofline, Timed, measure_roofline, time_products
 
 __all__ = [
     "ATTENTION",
@@ -25,9 +25,11 @@ __all__ = [
     "Operation",
     "Placement",
     "Roofline",
+    "Timed",
     "count_costs",
     "crossover_seq",
     "crossovers",
     "measure_roofline",
+    "time_products",
     "total",
 ]

@@ -1,8 +1,9 @@
 from .apart import draw_apart, draw_scores
 from .bands import draw_bands
+from .beads import draw_calls
 from .bill import draw_bill
 from .clocks import draw_clocks
-from .costs import plot_attention_share, plot_costs_by_operation, plot_roofline
+from .costs import plot_attention_share, plot_roofline
 from .diagram import where_we_are
 from .dot_product import draw_dot_product
 from .file_bar import draw_file_bar
@@ -14,6 +15,7 @@ from .neurons import draw_gate, draw_neurons
 from .norms import plot_head_norms, plot_norms_by_layer
 from .pattern import draw_pattern
 from .picture import Picture
+from .reading import draw_reading
 from .shutters import draw_shutters
 from .stream import draw_stream
 from .tables import Table, table
@@ -26,6 +28,7 @@ __all__ = [
     "draw_apart",
     "draw_bands",
     "draw_bill",
+    "draw_calls",
     "draw_clocks",
     "draw_dot_product",
     "draw_file_bar",
@@ -36,12 +39,12 @@ __all__ = [
     "draw_masks",
     "draw_neurons",
     "draw_pattern",
+    "draw_reading",
     "draw_scores",
     "draw_shutters",
     "draw_stream",
     "draw_verdicts",
     "plot_attention_share",
-    "plot_costs_by_operation",
     "plot_head_norms",
     "plot_norms_by_layer",
     "plot_roofline",

@@ -1,61 +1,44 @@
-"""Chapter 10: counts of calls, weights held and read, fused attention, and what 196 gives away."""
+"""Chapter 10: calls without a weight and for many words, weights read, and what 196 gives away."""
 
 from functools import cache
 from typing import Any
 
 from olmo_explain.checkpoint import read_config
-from olmo_explain.course.answers import same
 from olmo_explain.course.bundled import preset_trace, tiny, tiny_ids
 from olmo_explain.course.exercise import Exercise, Wrong
+from olmo_explain.running import NEAR
 
-PROMPT, NEW, SAID = "Hello world", 10, 100
-LAYERS, COUNTED = 16, 196  # of the model in 9.5
+SAID = 100  # times, in 10.3
+LAYERS, COUNTED = 16, 196  # of the model in 10.4
+FULL_STOP, LONGEST = ".", 100  # where `tiny` has stopped long before
 
 
 def _rotary(traced: Any) -> int:
     return traced.counts["Olmo3RotaryEmbedding"]
 
 
-def _calls(name: str) -> int:
-    """As a right release makes them: one rotary call for each layer type."""
-    traced = preset_trace(name)
-    return traced.total - _rotary(traced) + len(read_config(name).rope)
-
-
-def _calls_to_write() -> int:
-    """Calls while `tiny` writes NEW tokens after the prompt."""
-    from torch import nn
-
-    from olmo_explain.running import trace
-
-    class Writer(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.model, _ = tiny()
-
-        def forward(self, ids):
-            return self.model.generate(ids, min_new_tokens=NEW, max_new_tokens=NEW)
-
-    return trace(Writer(), tiny_ids(PROMPT)).total
+def _unweighted() -> int:
+    """Calls of a right release that use no weight: one rotary call for each layer type."""
+    traced = preset_trace("olmo3-7b")
+    without = sum(call.weight is None for call in traced.calls)
+    return without - _rotary(traced) + len(read_config("olmo3-7b").rope)
 
 
 @cache
 def _pass() -> int:
     from olmo_explain.running import trace
 
-    return trace(tiny()[0], tiny_ids(PROMPT)).total
+    return trace(tiny()[0], tiny_ids(NEAR)).total
 
 
-def _not_told_apart() -> frozenset[str]:
-    """Values that eager attention forms and a fused one does not."""
-    from olmo_explain.running import load, trace
-
-    ids = tiny_ids(PROMPT)
-    fused, _ = load("tiny", attention="sdpa")
-    eager, quick = (
-        {step.name for step in trace(model, ids, ops=True).sequence} for model in (tiny()[0], fused)
-    )
-    return frozenset(eager - quick)
+@cache
+def _runs() -> int:
+    """How many tokens `tiny` writes until its first full stop, that one included."""
+    model, tokenizer = tiny()
+    ids = tiny_ids(NEAR)
+    ran = model.generate(ids, max_new_tokens=LONGEST, do_sample=False)
+    written = ran[0, ids.shape[1] :].tolist()
+    return written.index(tokenizer.convert_tokens_to_ids(FULL_STOP)) + 1
 
 
 def _without_rotary(layers: int) -> int:
@@ -78,46 +61,47 @@ def _scaled_layers() -> int:
 
 EXERCISES = {
     "10.1": Exercise(
-        question="module calls of the 32B",
-        right=lambda: _calls("olmo3-32b"),
+        question="calls of the 7B that use no weight",
+        right=_unweighted,
         wrong={
-            "One too few, as in the report's 388: that is one rotary call, for all layers alike. "
-            "A right release makes one for each layer type.": lambda: _calls("olmo3-32b") - 1,
-            "That is the 7B's. The 32B has more layers.": Wrong(
-                lambda: _calls("olmo3-7b"), also=lambda calls: same(_calls("olmo3-7b") - 1, calls)
+            "SiLU has no weight, that is so. But it is not the only module without one: what "
+            "computes the angles?": lambda: preset_trace("olmo3-7b").counts["SiLUActivation"],
+            "Those compute the angles. What stands between the gate and the up projection has no "
+            "weight either.": Wrong(
+                lambda: len(read_config("olmo3-7b").rope), also=lambda calls: calls == 1
             ),
-            "Those are the linear modules alone. Norms, activations, the embedding and the rotary "
-            "module are called too.": lambda: preset_trace("olmo3-32b").counts["Linear"],
-            "That is how many weights there are. Modules without a weight are called too: SiLU, "
-            "and the rotary "
-            "module.": lambda: sum(part.count for part in read_config("olmo3-32b").components),
-            "The rotary module is missing.": lambda: _without_rotary(
-                read_config("olmo3-32b").num_hidden_layers
+            "One too few. That is how many there are where a single set of angles serves every "
+            "layer.": lambda: _unweighted() - 1,
+            "The norms are counted too, but each has a weight, and multiplies by it.": Wrong(
+                lambda: _unweighted() + preset_trace("olmo3-7b").counts["Olmo3RMSNorm"],
+                also=lambda calls: calls == preset_trace("olmo3-7b").counts["Olmo3RMSNorm"],
             ),
+            "The embedding is a weight: a table of which rows are read.": lambda: _unweighted() + 1,
         },
-        hint="Seven linear modules, four norms and one activation in each layer; then what stands "
-        "outside the layers.",
-        shows="12 L + 5: with 64 layers in place of 32 it is not quite twice the 7B's.",
+        hint="Linear modules, norms and the embedding have a weight. What other beads are there?",
+        shows="All the others are tensors of the file in chapter 2, each used exactly once.",
     ),
     "10.2": Exercise(
-        question="module calls while ten tokens are written",
-        right=_calls_to_write,
+        question="module calls until the first full stop",
+        right=lambda: _runs() * _pass(),
         wrong={
-            "That is one pass. A pass gives one new token, and the "
-            "next one needs it as input.": _pass,
-            "That is the number of passes. Each of them calls every module.": Wrong(
-                lambda: NEW, also=lambda passes: same(NEW + 1, passes)
+            "That is one run, and it gives one token. How many were written?": _pass,
+            "That is the number of tokens, so of runs. Each run calls every module.": Wrong(
+                _runs, also=lambda runs: runs == _runs() - 1
             ),
-            "One pass too many: the pass that reads the prompt "
-            "already gives the first token.": lambda: (NEW + 1) * _pass(),
-            "The tokens of the prompt go through in one pass together: a position is an axis of "
+            "The full stop is a token too, and took a run.": lambda: (_runs() - 1) * _pass(),
+            "One run too many: the run that reads the sentence already gives the first "
+            "token.": lambda: (_runs() + 1) * _pass(),
+            "The tokens of the sentence go through in one run together: a position is an axis of "
             "the tensors, not a call.": Wrong(
-                lambda: (tiny_ids(PROMPT).shape[1] + NEW) * _pass(),
-                also=lambda calls: same((tiny_ids(PROMPT).shape[1] + NEW - 1) * _pass(), calls),
+                lambda: (tiny_ids(NEAR).shape[1] + _runs()) * _pass(),
+                also=lambda calls: calls == (tiny_ids(NEAR).shape[1] + _runs() - 1) * _pass(),
             ),
         },
-        hint="How many passes is that? The first one reads the whole prompt.",
-        shows="Reading is one pass, writing one for each token: chapter 12 counts what that costs.",
+        hint="Count what was written, line breaks and the full stop included: each token is one "
+        "run of the whole model.",
+        shows="Reading is one run, writing is one for each token: chapter 12 counts what that "
+        "costs.",
     ),
     "10.3": Exercise(
         question="parameters that the 7B reads",
@@ -138,26 +122,6 @@ EXERCISES = {
         shows="The other weights are read whole, however short or long the prompt is.",
     ),
     "10.4": Exercise(
-        question="the names of the values that are missing",
-        right=_not_told_apart,
-        wrong={
-            "Not `z`: it is what the fused operator gives.": Wrong(
-                lambda: frozenset({"scores", "masked_scores", "pattern", "z"}),
-                also=lambda names: "z" in names,
-            ),
-            "The pattern is one of them. From which values is it computed, inside the same "
-            "operator?": lambda: frozenset({"pattern"}),
-            "Those are modules of their own, and run before attention is called.": Wrong(
-                lambda: frozenset({"q_proj", "k_proj", "v_proj"}),
-                also=lambda names: any(f"{part}_proj" in names for part in "qkvo"),
-            ),
-        },
-        hint='Trace the model loaded with `attention="sdpa"`, with `ops=True`, and compare '
-        "the names of the steps with the chapter's `names`.",
-        shows="One operator goes from q, k and v to z. Who wants to see a pattern needs eager "
-        "attention.",
-    ),
-    "10.5": Exercise(
         question="how many layers YaRN scales there",
         right=_scaled_layers,
         wrong={

@@ -1,13 +1,13 @@
-"""Chapter 12: MACs and FLOPs, what multiplies, which pairs count, what a batch shares."""
+"""Chapter 12: what a batch keeps and shares, which pairs count."""
 
 from olmo_explain.checkpoint import OlmoConfig, read_config
-from olmo_explain.costs import ATTENTION, Against, Convention, count_costs, crossover_seq
+from olmo_explain.costs import Against, Convention, count_costs, crossover_seq, total
 from olmo_explain.course.answers import same
 from olmo_explain.course.exercise import Exercise, Wrong
 
-PROMPT = 1000  # positions in 11.1
-LONG = 8192  # and in 11.3
-BATCH, CACHED = 64, 2048  # sequences and positions in 11.4
+BEHIND = 4096  # each reader in 12.1
+LONG = 8192  # in 12.2
+BATCH, CACHED = 64, 2048  # sequences and positions in 12.3
 WINDOW = read_config("olmo3-7b").sliding_window or 0
 
 
@@ -15,13 +15,11 @@ def _seven() -> OlmoConfig:
     return read_config("olmo3-7b")
 
 
-def _in_32b(projection: str) -> int:
-    return count_costs(read_config("olmo3-32b"), PROMPT).layer()[projection].matmul_flops
-
-
-def _one_token(without: tuple[str, ...] = ATTENTION) -> int:
-    operations = count_costs(_seven(), seq=1).model().items()
-    return sum(operation.matmul_flops for name, operation in operations if name not in without)
+def _readers(model: str = "olmo3-7b", kept: int = BEHIND) -> int:
+    """How many sequences it takes until their KV cache is larger than the weights."""
+    config = read_config(model)
+    step = total(count_costs(config, BEHIND, decode=True).model().values())
+    return step.weight_bytes // config.kv_cache_bytes(kept) + 1
 
 
 def _pairs(convention: Convention) -> int:
@@ -43,50 +41,28 @@ def _crossover(convention: Convention, against: Against = "attention_projections
 
 EXERCISES = {
     "12.1": Exercise(
-        question="FLOPs of `k_proj`",
-        right=lambda: _in_32b("k_proj"),
+        question="readers from whom on the KV cache outweighs the weights",
+        right=_readers,
         wrong={
-            "Those are multiply-accumulates. One MAC is two FLOPs.": lambda: _in_32b("k_proj") // 2,
-            "That is `q_proj`. Keys have fewer heads in the 32B, "
-            "so `k_proj` has fewer rows.": Wrong(
-                lambda: _in_32b("q_proj"), also=lambda flops: same(_in_32b("q_proj") // 2, flops)
+            "With so many the weights are still larger. It takes one reader more.": lambda: (
+                _readers() - 1
             ),
-            "That is one position. There are a thousand.": Wrong(
-                lambda: _in_32b("k_proj") // PROMPT,
-                also=lambda flops: same(_in_32b("k_proj") // PROMPT // 2, flops),
+            "That is the 32B: it has larger weights, and heads that share keys.": lambda: _readers(
+                "olmo3-32b"
             ),
-            "That is one head's keys. `k_proj` computes those of all key-value heads.": lambda: (
-                _in_32b("k_proj") // read_config("olmo3-32b").num_key_value_heads
+            "Keys are kept, and values too: each takes as much.": lambda: _readers(
+                kept=BEHIND // 2
+            ),
+            "So many tokens outweigh the weights. Each reader has 4,096 of them.": Wrong(
+                lambda: _readers(kept=1), also=lambda count: count > 10_000
             ),
         },
-        hint="Two for each weight of the matrix and each position; the matrix is [K · Dh, D].",
-        shows="A tool that says half of it counts MACs.",
+        hint="One reader has keys and values of 4,096 tokens in every layer. How often do they go "
+        "into the bytes of weights?",
+        shows="From here on a step mostly fetches what readers said, not what the model knows: so "
+        "sliding windows, and heads that share keys, are worth having.",
     ),
     "12.2": Exercise(
-        question="FLOPs of one token without attention",
-        right=_one_token,
-        wrong={
-            "Those are multiply-accumulates, one a parameter: double them.": lambda: (
-                _one_token() // 2
-            ),
-            "That is one for each parameter. A parameter that is multiplied takes two, the "
-            "embedding's none.": lambda: _seven().parameters,
-            "Nearly, but the embedding is looked up: it multiplies "
-            "nothing. Leave it out.": lambda: 2 * _seven().parameters,
-            "`lm_head` is missing: it multiplies as every other linear module does.": lambda: (
-                _one_token((*ATTENTION, "lm_head"))
-            ),
-            "That is a step of training, with its backward pass. A "
-            "forward pass is a third.": lambda: _one_token() * 3,
-        },
-        hint="Two for each number of each matrix that multiplies: all parameters but the "
-        "embedding's. The norms' are so few that they do not matter here.",
-        shows="Twice the parameters that multiply. A backward pass takes two products for each "
-        "one, for the gradients of inputs and weights, so training takes about 6 FLOPs a parameter "
-        "and token.",
-        tolerance=1e-3,
-    ),
-    "12.3": Exercise(
         question="pairs of query and key in a sliding layer",
         right=lambda: _pairs("windowed"),
         wrong={
@@ -108,7 +84,7 @@ EXERCISES = {
         hint="The first 4,096 queries see 1, 2, 3, … keys, all later ones 4,096.",
         shows="Less than half of the square at twice the window, and less and less beyond.",
     ),
-    "12.4": Exercise(
+    "12.3": Exercise(
         question="intensity of `scores` for 64 sequences, divided by that for one",
         right=lambda: _gain("scores"),
         wrong={
@@ -127,14 +103,14 @@ EXERCISES = {
         shows="Weights are fetched once for all sequences, so `gate_proj` gains. Keys and values "
         "are each sequence's own.",
     ),
-    "12.5": Exercise(
+    "12.4": Exercise(
         question="positions at which the two are equal",
-        right=lambda: _crossover("causal"),
+        right=lambda: _crossover("windowed"),
         wrong={
-            "That charges the full square. Here a query is charged only for the keys that it may "
-            "see, about half of it.": lambda: _crossover("full"),
+            "That charges the full square. Windowed, a query of a full layer is charged for those "
+            "keys that it may see, about half of it.": lambda: _crossover("full"),
             "That is against all seven linear modules. Here the MLP does not count.": Wrong(
-                lambda: _crossover("causal", "linear"),
+                lambda: _crossover("windowed", "linear"),
                 also=lambda positions: same(_crossover("full", "linear"), positions),
             ),
             "That is the whole model, in which three layers of four slide. One full layer is "
