@@ -54,7 +54,8 @@ def test_it_is_stored_without_outputs_in_short_cells(notebook):
         assert not cell.outputs and cell.execution_count is None
         lines = cell.source.splitlines()
         assert len(lines) <= MOST_LINES, cell.source
-        assert max(map(len, lines)) <= LONGEST_LINE, cell.source
+        if "colab-install" not in cell.metadata.get("tags", []):  # it names the repository
+            assert max(map(len, lines)) <= LONGEST_LINE, cell.source
 
 
 def test_it_follows_the_template(notebook):
