@@ -120,13 +120,27 @@ def notebook(request) -> nbformat.NotebookNode:
     return nbformat.read(ROOT / "notebooks" / f"{request.param}.ipynb", as_version=4)
 
 
+def minutes_of(notebook: nbformat.NotebookNode) -> float:
+    """A reader's time: 220 words or six lines of code a minute, two for a figure or an exercise."""
+    words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
+    lines = figures = exercises = 0
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            tags = set(cell.metadata.get("tags", []))
+            figures += cell.source.count("oe.explore_")
+            exercises += "solution" in tags
+            folded = tags & {"hide-input", "hide-cell", "remove-cell", "remove-input"}
+            lines += 0 if folded else len(cell.source.splitlines())
+    return words / 220 + lines / 6 + 2 * (figures + exercises)
+
+
 def test_it_opens_with_a_question_its_minutes_and_its_picture(notebook):
     first, colab, *_ = notebook.cells
     title, question, minutes = first.source.split("\n\n")
     assert re.fullmatch(r"# \d+\. .+", title)
     assert "?" in question and len(question) <= LONGEST_QUESTION, len(question)
     found = re.match(r"\*(\d+) minutes · ", minutes)
-    assert found and 15 <= int(found[1]) <= 45, minutes
+    assert found and max(25, minutes_of(notebook)) <= int(found[1]) <= 45, minutes_of(notebook)
     assert "colab-install" in colab.metadata.tags
     opening = notebook.cells[2:4]
     assert all(cell.cell_type == "code" for cell in opening)
@@ -146,3 +160,15 @@ def test_a_page_shows_its_picture_before_any_section(chapter):
     assert isinstance(picture, Tag)
     assert picture.find_previous("h2") is None
     assert len(str(picture["aria-label"])) > 60, "alt text says what one should see"
+
+
+def test_the_front_page_says_how_many_chapters_and_hours():
+    opened = [
+        nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4) for name in CHAPTERS
+    ]
+    minutes = [int(re.search(r"\*(\d+) minutes", book.cells[0].source)[1]) for book in opened]
+    front = " ".join((ROOT / "book" / "index.md").read_text(encoding="utf-8").split())
+    assert len(minutes) == 13 and "Thirteen chapters" in front
+    hours = {5: "five", 6: "six", 7: "seven"}
+    whole, half = divmod(round(sum(minutes) / 30), 2)
+    assert f"{hours[whole]} {'and a half ' * half}hours" in front

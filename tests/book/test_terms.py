@@ -1,4 +1,4 @@
-"""A word of the glossary says its sentence where it stands: to a pointer, the keyboard, a finger."""
+"""A word of the glossary says its sentence where it stands: to a pointer, a key, a finger."""
 
 import re
 from collections.abc import Iterator
