@@ -86,6 +86,8 @@ and would drown smaller embeddings. Three stages:
    slow cosine decay; from step {recipe[cooldown]} on, rows of 256, from step {recipe[long_rows]} on
    of 512, and a linear decay to zero.
 
+`history.json` holds losses, and scores and norms of every head, at moments of a run of this script.
+
 `config.json` says the RoPE twice, in the words of transformers 4 and of transformers 5: both scale
 the full-attention layers with YaRN, and only those, as OLMo 3 was trained. (5.0 to 5.12 scale every
 layer, and are wrong.)

@@ -4,7 +4,8 @@
 >>> history.steps[:3].tolist(), history.induction.shape[1:]
 ([0, 25, 50], (8, 4))
 
-The training of `tiny` wrote it down, in history.json. No other model that is known here has one.
+A run of `tiny`'s training script wrote it down, in history.json; the weights beside it are those of
+another run. No other model that is known here has one.
 """
 
 from __future__ import annotations
