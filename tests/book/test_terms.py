@@ -67,5 +67,5 @@ def test_a_finger_stays_on_the_page_and_the_card_leads_on(phone):
 def test_a_tap_elsewhere_closes_the_card(phone):
     phone.locator("a.oe-term").first.tap()
     expect(phone.locator(".oe-card")).to_be_visible()
-    phone.locator("h1").tap()
+    phone.locator("article h1").tap()
     expect(phone.locator(".oe-card")).to_be_hidden()
