@@ -155,6 +155,14 @@ def test_an_address_in_the_config_stands(extension, monkeypatch):
     assert config.notfound_urls_prefix == "/olmo/"
 
 
+def test_no_script_of_ours_is_one_that_cannot_be_made_smaller():
+    """rjsmin eats the spaces of a template within a template, so such a script stays as it is."""
+    nested = extension("small_scripts").NESTED
+    assert nested.search("`${a ? `b ${c} d` : 1} e`") and not nested.search("`${a} b` + `c`")
+    for script in [*ROOT.glob("src/**/*.js"), *ROOT.glob("book/_static/*.js")]:
+        assert not nested.search(script.read_text(encoding="utf-8")), script
+
+
 # -- Finding things ------------------------------------------------------------------------------
 
 OWN_ADDRESS = re.compile(r'<link rel="canonical" href="([^"]+)"')

@@ -32,7 +32,7 @@ def test_a_number_and_a_word_stand_where_much_is_lost():
 
 
 def test_alt_text_says_which_square_is_darkest():
-    assert "The darkest square is head 0 of layer 1, a sliding layer" in PICTURE.alt
+    assert "The strongest square is head 0 of layer 1, a sliding layer" in PICTURE.alt
     assert "keeps 4.0 %, and ␣the comes first" in PICTURE.alt
     assert "Next come 50.0 % without head 0 of layer 2, 70.0 %" in PICTURE.alt
     assert "6 heads" in PICTURE.caption and "Model: tiny." in PICTURE.caption

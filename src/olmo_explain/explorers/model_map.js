@@ -193,8 +193,10 @@ function modelMap(model, { shown, go }) {
   }
 
   function described(answer) {
-    const guesses = answer.lens.tokens.map((token, depth) =>
-      `${depth ? `after layer ${depth - 1}` : "after the embedding"} ${visible(token)}, ${percent(answer.lens.shares[depth])}`);
+    const guesses = answer.lens.tokens.map((token, depth) => {
+      const where = depth ? `after layer ${depth - 1}` : "after the embedding";
+      return `${where} ${visible(token)}, ${percent(answer.lens.shares[depth])}`;
+    });
     return `${answer.tokens.length} tokens through ${kinds.length} layers. Best next token if the stream ended there: ${guesses.join("; ")}.`;
   }
 

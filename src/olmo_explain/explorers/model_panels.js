@@ -199,7 +199,8 @@ function valuesPanel(model, { go }) {
         return [...(value < 0 ? [201, 106, 34] : ink()), Math.round(255 * Math.min(1, Math.abs(value) / most) ** 0.5)];
       });
       const range = [low, high].map((x) => Number(x.toPrecision(3)).toString().replace("-", "−"));
-      note.textContent = `${model.get("step")}${matrix.head ? `, ${matrix.head}` : ""}: a row for each token, ${matrix.columns} numbers in it, ` +
+      const which = [model.get("step"), matrix.head].filter(Boolean).join(", ");
+      note.textContent = `${which}: a row for each token, ${matrix.columns} numbers in it, ` +
         `from ${range[0]} to ${range[1]}. Green above zero, orange below${seen.length < matrix.data.length ? ", grey hidden" : ""}.`;
       canvas.ariaLabel = note.textContent;
       canvas.dataset.head = matrix.head;

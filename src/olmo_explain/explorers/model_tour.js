@@ -26,7 +26,7 @@ function tourOf(model) {
     { changes: { ...start, text: apart[2] },
       say: (a) => `Pull the halves apart: “France” is ${a.ids.length - 1 - a.tokens.indexOf(word)} tokens back, out of sight of every sliding layer. The full layers still fetch it: ${of(a, word)}.` },
     { changes: { ...start, text: apart[2], rope: "yarn-lost" },
-      say: (a) => `The same weights with YaRN lost, as some releases ran them: “France” falls to ${of(a, word)}, and no error message appears. Now type a sentence of your own.` },
+      say: (a) => `The same weights with YaRN lost, as a model that some releases saved runs today: “France” falls to ${of(a, word)}, and no error message appears. Now type a sentence of your own.` },
   ];
 }
 

@@ -46,11 +46,12 @@ function sentenceBar(model, spoken, show) {
   function about() {
     const { tokens, dropped } = shown();
     const whose = isOwn() ? "your sentence" : `the ${chapters()} sentence`;
+    const Whose = whose[0].toUpperCase() + whose.slice(1);
     if (failure) return [`${failure} What is shown is ${asked === shown().text ? "" : "still "}${whose}.`];
     if (!asked) return [`There is nothing to read: type a letter or more. What is shown is still ${whose}.`];
     if (waiting) return [`${waiting}. What is shown is ${asked === shown().text ? "" : "still "}${whose}.`];
     const many = `${count(tokens.length)} ${tokens.length === 1 ? "token, which sees only itself" : "tokens"}`;
-    return [`${isOwn() ? "Your sentence" : `The ${chapters()} sentence`}: ${many}.`, ...notes(dropped),
+    return [`${Whose}: ${many}.`, ...notes(dropped),
       isOwn() ? "" : "Type your own."];
   }
 

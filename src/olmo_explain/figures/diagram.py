@@ -77,12 +77,13 @@ class Strip:
             for whole, boxes in SUBLAYERS.items()
         )
         current = ' aria-current="true"' if "layer_types" in self.lit else ""
+        here = " · green: this chapter" if self.lit else ""
         ends = ["".join(self._link(box) for box in boxes) for boxes in (BEFORE, AFTER)]
         return (
             f"<style>{STYLE}</style>"
             f'<nav class="oe-strip" aria-label="{escape(self.alt, quote=True)}">{ends[0]}'
             f'<div class="oe-strip-layers">{loops}'
-            f'<span class="oe-strip-note"{current}>{self._layers()} · {escape(self.model)}</span>'
+            f'<span class="oe-strip-note"{current}>{self._layers()} · {escape(self.model)}{here}</span>'
             f"</div>{ends[1]}</nav>"
         )
 

@@ -1,4 +1,4 @@
-"""What each head is worth to one answer: a square a head, as dark as its loss is dear."""
+"""What each head is worth to one answer: a square for each head, as strong as its loss is dear."""
 
 from collections.abc import Sequence
 
@@ -52,7 +52,7 @@ def draw_head_costs(
                 *([token_label(said)] if (said := says[layer][head]) != answer else []),
             ])  # fmt: skip
     return drawing.picture(
-        f"How likely {word} stays when one of the {shares.size} heads is silent: the darker, the "
+        f"How likely {word} stays when one of the {shares.size} heads is silent: the stronger, the "
         "more is lost. A number stands where less than three quarters are left, a word where "
         f"another takes the first place. Model: {model}.",
         _told(shares, says, whole, word, config.layer_types),
@@ -91,7 +91,7 @@ def _told(
     some = ", ".join(f"{shares[a, b]:.1%} without head {b} of layer {a}" for a, b in others[:3])
     said = (
         f"{len(layer_types)} columns of {shares.shape[1]} squares. With all heads {word} has "
-        f"{whole:.1%}. The darkest square is head {head} of layer {layer}, a {kind} layer: without "
+        f"{whole:.1%}. The strongest square is head {head} of layer {layer}, a {kind} layer: without "
         f"it {word} keeps {shares[layer, head]:.1%}, and {token_label(says[layer][head])} comes "
         f"first. Next come {some}."
     )

@@ -53,8 +53,8 @@ def draw_pattern(
         _draw_arc(drawing, places, at, share)
     some = "" if len(kept) == len(tokens) else f", {len(kept)} of {len(tokens)} tokens"
     return drawing.picture(
-        "Each row is a word, and its cells show what it looks at. Its name stands at the end of "
-        f"its row and on top of its column. Model: {model}, layer {layer}, head {head}{some}.",
+        "Each row is a word, its name at the end. Its cells show how it looks at the words so far, "
+        f"itself last. Model: {model}, layer {layer}, head {head}{some}.",
         _told([tokens[key].strip() for key in kept], row, twin, len(tokens)),
     )
 
