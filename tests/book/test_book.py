@@ -155,6 +155,11 @@ def test_an_address_in_the_config_stands(extension, monkeypatch):
     assert config.notfound_urls_prefix == "/olmo/"
 
 
+def test_a_fold_is_announced_by_its_own_words(book):
+    text = (book.html / "notebooks" / "05_attention.html").read_text(encoding="utf-8")
+    assert text.count("The code of this picture") and "Toggle hidden content" not in text
+
+
 def test_no_script_of_ours_is_one_that_cannot_be_made_smaller():
     """rjsmin eats the spaces of a template within a template, so such a script stays as it is."""
     nested = extension("small_scripts").NESTED

@@ -7,11 +7,12 @@ from playwright.sync_api import Page
 
 FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex='0'], [contenteditable]"
 # What a reader could press or move in the text: seen, not switched off, one of each radio group.
+# The live figure draws itself anew as it wakes: tests/live moves it.
 CONTROLS = f"""() => {{
     const seen = (node) => node.checkVisibility({{ visibilityProperty: true }})
         && !node.disabled && !node.closest('[inert]') && node.tabIndex >= 0
         && node.getClientRects().length > 0;
-    const chosen = (node) => node.type !== 'radio' || node.checked;
+    const chosen = (node) => (node.type !== 'radio' || node.checked) && !node.closest('.oe-model');
     return [...document.querySelectorAll('article')].flatMap((article) =>
         [...article.querySelectorAll(`{FOCUSABLE}`)].filter((n) => seen(n) && chosen(n)))
         .map((node, at) => node.dataset.keyboard = String(at));
@@ -24,7 +25,7 @@ FOCUS = """() => {
     const outlined = outlineStyle !== 'none' && parseFloat(outlineWidth) >= 1;
     const kind = node.localName === 'input' ? node.type : node.localName;
     return { at: node.dataset.keyboard ?? null, ringed: outlined || boxShadow !== 'none', kind,
-        html: node.outerHTML.slice(0, 120), explorer: !!node.closest('.oe') };
+        html: node.outerHTML.slice(0, 120), explorer: !!node.closest('.oe:not(.oe-model)') };
 }"""
 # All that an explorer shows: its words, what its controls hold, its pictures.
 SHOWN = """() => {

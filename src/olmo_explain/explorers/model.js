@@ -209,6 +209,7 @@ function render({ model, el }) {
   map.node.addEventListener("oe-hover", sayLooks);
   // The first touch fetches the model, so that the first letter finds it here. A finger that scrolls is none.
   for (const event of ["click", "focusin"]) root.addEventListener(event, () => live.open(), { once: true });
+  for (const event of ["click", "input"]) root.addEventListener(event, sentence.settle, { once: true });
 
   function draw() {
     const ready = live.refresh();

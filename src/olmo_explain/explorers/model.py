@@ -194,7 +194,7 @@ def explore_model(
         text=prompt if is_text else "",
         written=[] if is_text else ids[0].tolist(),
         own_text=prompt if is_text else "",
-        apart=list(APART) if is_tiny and is_text and prompt == APART[0] else [],
+        apart=list(APART) if is_tiny and is_text and prompt in APART else [],
         others=list(OTHERS) if is_tiny else [],
         layer=config.check_layer(layer),
         head=config.check_head(head),

@@ -103,5 +103,6 @@ function sentencePanel(model, { go, engine, changed }) {
     unfollow();
     seen.disconnect();
   };
-  return { node, field, tries, show, stop };
+  const settle = () => { isSettled = true; };
+  return { node, field, tries, show, stop, settle };
 }

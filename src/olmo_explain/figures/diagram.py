@@ -83,7 +83,8 @@ class Strip:
             f"<style>{STYLE}</style>"
             f'<nav class="oe-strip" aria-label="{escape(self.alt, quote=True)}">{ends[0]}'
             f'<div class="oe-strip-layers">{loops}'
-            f'<span class="oe-strip-note"{current}>{self._layers()} · {escape(self.model)}{here}</span>'
+            f'<span class="oe-strip-note"{current}>{self._layers()} · {escape(self.model)}'
+            f"{here}</span>"
             f"</div>{ends[1]}</nav>"
         )
 

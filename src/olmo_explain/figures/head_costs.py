@@ -91,8 +91,8 @@ def _told(
     some = ", ".join(f"{shares[a, b]:.1%} without head {b} of layer {a}" for a, b in others[:3])
     said = (
         f"{len(layer_types)} columns of {shares.shape[1]} squares. With all heads {word} has "
-        f"{whole:.1%}. The strongest square is head {head} of layer {layer}, a {kind} layer: without "
-        f"it {word} keeps {shares[layer, head]:.1%}, and {token_label(says[layer][head])} comes "
+        f"{whole:.1%}. The strongest square is head {head} of layer {layer}, a {kind} layer: "
+        f"without it {word} keeps {shares[layer, head]:.1%}, and {token_label(says[layer][head])} comes "
         f"first. Next come {some}."
     )
     return said.replace("%", " %")
