@@ -92,7 +92,7 @@ def _told(
     said = (
         f"{len(layer_types)} columns of {shares.shape[1]} squares. With all heads {word} has "
         f"{whole:.1%}. The strongest square is head {head} of layer {layer}, a {kind} layer: "
-        f"without it {word} keeps {shares[layer, head]:.1%}, and {token_label(says[layer][head])} comes "
-        f"first. Next come {some}."
+        f"without it {word} keeps {shares[layer, head]:.1%}, and "
+        f"{token_label(says[layer][head])} comes first. Next come {some}."
     )
     return said.replace("%", " %")
