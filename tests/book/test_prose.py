@@ -20,7 +20,7 @@ ANY = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[-+−]?\d+)?")
 RELEASE = r"\d+\.\d+(?:\.\d+)?"
 NOT_MEASURED = re.compile(
     rf"[Cc]hapters? \d+|\d+ minutes|{RELEASE} (?:to|and|–) {RELEASE}|section [\d.]+"
-    rf"|(?:transformers|[Rr]eleases?)(?: from)? {RELEASE}"
+    rf"|(?:transformers|Release|releases?)(?: from)? {RELEASE}"
     r"|\d{1,2} (?:January|February|November) 20\d\d|\b20\d\d\b|#\d+|arXiv [\d.]+"
 )
 
