@@ -160,7 +160,7 @@ def test_a_fold_is_announced_by_its_own_words(book):
     assert text.count("The code of this picture") and "Toggle hidden content" not in text
 
 
-def test_no_script_of_ours_is_one_that_cannot_be_made_smaller():
+def test_no_script_of_ours_is_one_that_cannot_be_made_smaller(extension):
     """rjsmin eats the spaces of a template within a template, so such a script stays as it is."""
     nested = extension("small_scripts").NESTED
     assert nested.search("`${a ? `b ${c} d` : 1} e`") and not nested.search("`${a} b` + `c`")
