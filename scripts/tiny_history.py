@@ -53,7 +53,7 @@ def head_norms(model: PreTrainedModel) -> dict[str, Float[Tensor, "layers heads"
 
 
 class History:
-    """Columns that grow by one entry a moment; `restore` and `columns` carry it over a stop."""
+    """Columns that grow by one entry at each moment; a checkpoint of the run holds them."""
 
     def __init__(self) -> None:
         self.columns: dict[str, list[Any]] = {"steps": []}

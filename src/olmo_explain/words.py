@@ -69,6 +69,20 @@ def quantity(number: float) -> str:
     return f"{number / unit:#.3g}".rstrip(".") + f" {prefix}"
 
 
+def percent(share: float) -> str:
+    """A share as a whole per cent.
+
+    >>> percent(0.7398)
+    '74 %'
+    """
+    return f"{share:.0%}".replace("%", " %")
+
+
+def minus(number: str) -> str:
+    """A number's text with the sign that is as wide as a plus, not a hyphen."""
+    return number.replace("-", "\u2212")
+
+
 def amount(count: float) -> str:
     """Bytes in the binary unit that suits them: 9.5 GiB, 4.0 MiB, 256 bytes."""
     for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):

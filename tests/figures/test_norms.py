@@ -7,10 +7,7 @@ import numpy as np
 import pytest
 
 from olmo_explain.checkpoint import read_config
-from olmo_explain.figures import (
-    plot_head_norms,
-    plot_norms_by_layer,
-)
+from olmo_explain.figures import plot_head_norms
 from olmo_explain.figures.style import INK
 
 TINY = read_config("tiny")
@@ -20,7 +17,7 @@ NORMS = {
 }
 PICTURES = {
     "norms": lambda: plot_head_norms(NORMS, TINY, "tiny"),
-    "by layer": lambda: plot_norms_by_layer(NORMS, 1.5, "tiny"),
+    "one matrix": lambda: plot_head_norms({"o_proj": NORMS["o_proj"]}, TINY, "tiny"),
 }
 
 
@@ -36,16 +33,12 @@ def test_a_picture_is_accessible_and_takes_the_pages_colours(name):
 
 def test_alt_text_says_what_is_drawn():
     assert "q_proj 1.00 to 2.00" in PICTURES["norms"]().alt
-    assert "1.50 at initialisation: q_proj 1.50, k_proj 2.50" in PICTURES["by layer"]().alt
-
-
-def test_norms_of_a_model_that_starts_from_zeros():
-    assert "0.00 at initialisation: q_proj 1.50" in plot_norms_by_layer(NORMS, 0.0, "zeros").alt
+    assert "4 heat maps" in PICTURES["norms"]().alt
 
 
 def test_ids_of_two_pictures_differ():
     first, second = (
-        set(re.findall(r'id="([^"]+)"', PICTURES[name]().svg)) for name in ("norms", "by layer")
+        set(re.findall(r'id="([^"]+)"', PICTURES[name]().svg)) for name in ("norms", "one matrix")
     )
     assert first and not first & second
 

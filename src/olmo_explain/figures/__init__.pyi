@@ -12,7 +12,7 @@ from .lens import draw_lens
 from .lookup import draw_lookup
 from .masks import draw_masks
 from .neurons import draw_gate, draw_neurons
-from .norms import plot_head_norms, plot_norms_by_layer
+from .norms import plot_head_norms
 from .pattern import draw_pattern
 from .picture import Picture
 from .reading import draw_reading
@@ -46,7 +46,6 @@ __all__ = [
     "draw_verdicts",
     "plot_attention_share",
     "plot_head_norms",
-    "plot_norms_by_layer",
     "plot_roofline",
     "plot_training",
     "table",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from olmo_explain.figures.drawing import ACCENT, SMALL, TEXT, Drawing
 from olmo_explain.figures.picture import Picture
+from olmo_explain.words import minus, percent
 
 LEFT, RIGHT, TOP, BOTTOM = 52, 336, 34, 204
 BETWEEN = 20  # two labels on the right are no nearer to each other
@@ -108,7 +109,7 @@ def draw_apart(
                 x, y = plot.x(distance), plot.y(share)
                 drawing.circle(x, y, 5 if colour == ACCENT else 3.5, fill=colour)
                 if distance != back[-1]:
-                    words = f"{share:.0%}".replace("%", " %")
+                    words = percent(share)
                     below = colour != ACCENT and y < BOTTOM - 24
                     where = (x - 6, y + 18) if below else (x + 3, y - 9)
                     side = "end" if below else "start"
@@ -134,20 +135,21 @@ def draw_scores(scores: Mapping[str, Sequence[float]], model: str, what: str) ->
     step = 10 if high - low > 25 else 5
     marks = range(math.floor(min(low, 0) / step), math.ceil(high / step) + 1)
     plot = _Plot((0, reach), (step * marks[0], step * marks[-1]), drawing)
-    ticks = {float(step * mark): f"{step * mark}".replace("-", "−") for mark in marks}
+    ticks = {float(step * mark): minus(f"{step * mark}") for mark in marks}
     plot.frame(ticks, range(0, reach + 1, 10), "how many tokens the key stands behind the query")
     plot.lines({name: (range(reach + 1), values) for name, values in scores.items()})
     best = [max(range(reach + 1), key=values.__getitem__) for values in scores.values()]
     peak = next(iter(scores.values()))[best[0]]
     drawing.circle(plot.x(best[0]), plot.y(peak), 5, fill=ACCENT)
-    words = f"{peak:.1f} at {best[0]}".replace("-", "−")
+    words = minus(f"{peak:.1f} at {best[0]}")
     drawing.text(plot.x(best[0]) + 10, plot.y(peak) - 6, words, size=TEXT, colour=ACCENT)
     said = [
-        f"{name}: highest at distance {n}, {values[n]:.1f}, and never below {min(values):.1f}"
+        f"{name}: highest at distance {n}, {minus(f'{values[n]:.1f}')}, and never below "
+        f"{minus(f'{min(values):.1f}')}"
         for (name, values), n in zip(scores.items(), best, strict=True)
     ]
     return drawing.picture(
         f"{what} Model: {model}.",
         f"{len(scores)} curves of a score against the distance of query and key, from 0 to "
-        f"{reach}. {'. '.join(said)}.".replace("-", "−"),
+        f"{reach}. {'. '.join(said)}.",
     )

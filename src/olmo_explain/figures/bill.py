@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from olmo_explain.figures.drawing import ACCENT, SMALL, WIDTH, Drawing, token_label
 from olmo_explain.figures.picture import Picture
+from olmo_explain.words import minus
 
 ROW, TOP, END = 25, 28, 40  # units, of a layer, above the first and below the last
 NAMES, NUMBER = 84, 48  # that the rows' names take, and a number at the end of a bar
@@ -80,7 +81,7 @@ def _bar(
 
 
 def _signed(amount: float) -> str:
-    return f"{amount:+.2f}".replace("-", "−")
+    return minus(f"{amount:+.2f}")
 
 
 def _times(difference: float) -> str:

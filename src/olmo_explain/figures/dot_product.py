@@ -5,6 +5,7 @@ from jaxtyping import Float
 
 from olmo_explain.figures.drawing import ACCENT, Drawing, token_label
 from olmo_explain.figures.picture import Picture
+from olmo_explain.words import minus
 
 LEFT, RIGHT = 8, 404  # of the bars; right of them stands what comes out
 MIDDLES, REACH = (46, 118, 190), 23  # of the three rows of bars, and how far a bar may go
@@ -83,4 +84,4 @@ def _sum(drawing: Drawing, so_far: np.ndarray, step: float) -> None:
 
 
 def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
+    return minus(f"{value:.2f}")

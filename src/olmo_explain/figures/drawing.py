@@ -4,7 +4,6 @@ A drawing is 480 units wide whatever the page: on a phone a unit is 0.75 pixels,
 nothing that must be read is set smaller than `SMALL`.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from html import escape
 
@@ -119,12 +118,3 @@ class Drawing:
 def token_label(token: str) -> str:
     """A token as a label: a blank in front as ␣, a line's end as ⏎."""
     return token.replace(" ", "␣").replace("\n", "⏎") or "∅"
-
-
-def arrow(x1: float, y1: float, x2: float, y2: float) -> Iterable[str]:
-    """Steps for `Drawing.path`, of a line down or to the right that ends in a head."""
-    yield f"M{x1:g} {y1:g}L{x2:g} {y2:g}"
-    if x1 == x2 or abs(y2 - y1) > abs(x2 - x1):
-        yield f"M{x2 - 4:g} {y2 - 6:g}L{x2:g} {y2:g}L{x2 + 4:g} {y2 - 6:g}"
-    else:
-        yield f"M{x2 - 6:g} {y2 - 4:g}L{x2:g} {y2:g}L{x2 - 6:g} {y2 + 4:g}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from olmo_explain.checkpoint import Checkpoint
 from olmo_explain.figures.drawing import ACCENT, ON_ACCENT, SMALL, Drawing, token_label
 from olmo_explain.figures.picture import Picture
+from olmo_explain.words import minus
 
 LEFT, RIGHT = 4, 476
 HEIGHT, BETWEEN = 30, 86
@@ -56,7 +57,7 @@ def draw_file_bar(
     drawing.path(f"M{RIGHT} {ROW + HEIGHT + 4}v8", thick=2)
     drawing.text(LEFT, ROW + HEIGHT + 28, f"from byte {begin:,}", mono=True, size=SMALL)
     drawing.text(RIGHT, ROW + HEIGHT + 28, f"to {end - 1:,}", anchor="end", mono=True, size=SMALL)
-    number = f"{values[0]:.4f}".replace("-", "−")
+    number = minus(f"{values[0]:.4f}")
     first = checkpoint.read_bits(name, rows=slice(row, row + 1))[0, :1].tobytes().hex(" ")
     drawing.text(LEFT, ROW + HEIGHT + 48, f"its first two bytes, {first}, are {number}", size=SMALL)
     word = f"{token_label(token)} is " if token else ""

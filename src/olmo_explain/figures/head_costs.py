@@ -8,6 +8,7 @@ from jaxtyping import Float
 from olmo_explain.checkpoint import OlmoConfig
 from olmo_explain.figures.drawing import ACCENT, ON_ACCENT, SMALL, WIDTH, Drawing, token_label
 from olmo_explain.figures.picture import Picture
+from olmo_explain.words import percent
 
 LEFT, TOP, ROW = 58, 66, 50
 DARK = 0.62  # from this strength on, words stand in the colour for filled ground
@@ -32,7 +33,7 @@ def draw_head_costs(
     column = (WIDTH - LEFT) / layers
     drawing = Drawing(TOP + heads * ROW + 20)
     word = token_label(answer)
-    drawing.text(0, 17, f"One head silent: what is left of {word}'s {_percent(whole)}")
+    drawing.text(0, 17, f"One head silent: what is left of {word}'s {percent(whole)}")
     drawing.text(0, TOP - 9, "layer", size=SMALL, quiet=True)
     for layer, kind in enumerate(config.layer_types):
         middle, full = LEFT + (layer + 0.5) * column, kind == "full_attention"
@@ -48,7 +49,7 @@ def draw_head_costs(
             drawing.rect(x, y, column - 4, ROW - 4, strength=0.07)
             drawing.rect(x, y, column - 4, ROW - 4, fill=ACCENT, strength=strength)
             _write(drawing, x + column / 2 - 2, y + ROW / 2 + 3, strength, [
-                *([_percent(shares[layer, head])] if strength > 1 - PRINTED else []),
+                *([percent(shares[layer, head])] if strength > 1 - PRINTED else []),
                 *([token_label(said)] if (said := says[layer][head]) != answer else []),
             ])  # fmt: skip
     return drawing.picture(
@@ -72,10 +73,6 @@ def _write(drawing: Drawing, x: float, y: float, strength: float, lines: Sequenc
             weight=700 if dark else 500,
             colour=ON_ACCENT if dark else "currentColor",
         )
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%}".replace("%", " %")
 
 
 def _told(

@@ -5,6 +5,7 @@ from jaxtyping import Float
 
 from olmo_explain.figures.drawing import ACCENT, SMALL, Drawing, token_label
 from olmo_explain.figures.picture import Picture
+from olmo_explain.words import minus, percent
 
 LEFT, RIGHT, TOP, FLOOR = 8, 472, 26, 216
 CURVE_TOP, CURVE_FLOOR, RUG = 24, 160, 196
@@ -37,15 +38,15 @@ def draw_neurons(
     drawing.path(f"M{edge + 2:.4g} {FLOOR + 8}V{FLOOR + 14}H{RIGHT}V{FLOOR + 8}", strength=0.5)
     drawing.text(LEFT, FLOOR + 34, f"{tenth} neurons", weight=600, colour=ACCENT)
     drawing.text(RIGHT, FLOOR + 34, f"the other {len(ranked) - tenth}", anchor="end")
-    drawing.text(edge + 16, TOP + 42, f"{share:.0%}".replace("%", " %"), size=34, weight=600)
+    drawing.text(edge + 16, TOP + 42, percent(share), size=34, weight=600)
     drawing.text(edge + 16, TOP + 64, "of what is written", quiet=True)
-    drawing.text(RIGHT, FLOOR - 44, f"{1 - share:.0%}".replace("%", " %"), size=20, anchor="end")
+    drawing.text(RIGHT, FLOOR - 44, percent(1 - share), size=20, anchor="end")
     return drawing.picture(
         f"What each of the {len(ranked)} neurons of layer {layer} writes at the last "
         f"“{token_label(token)}”: a bar is the length of its vector. Model: {model}.",
         f"{len(ranked)} bars, sorted, fall steeply and end in a long tail. The largest is "
         f"{ranked[0]:.2f}, the middle one {ranked[len(ranked) // 2]:.2f}. The first {tenth}, a "
-        f"tenth, do {share:.0%} of the writing.".replace("%", " %"),
+        f"tenth, do {percent(share)} of the writing.",
     )
 
 
@@ -85,7 +86,7 @@ def draw_gate(
         drawing.text(
             middle + x * across,
             RUG + 48,
-            str(x).replace("-", "−"),
+            minus(str(x)),
             anchor="middle",
             size=SMALL,
             quiet=True,
@@ -95,5 +96,5 @@ def draw_gate(
         f"“{token_label(token)}”. Model: {model}.",
         "A curve that runs along zero on the left, dips a little below it, and rises towards the "
         f"line x on the right. Of {len(gates)} gates {shut} are at zero or below, from "
-        f"{gates.min():.2f} to {gates.max():.2f}.".replace("-", "−"),
+        f"{minus(f'{gates.min():.2f}')} to {minus(f'{gates.max():.2f}')}.",
     )

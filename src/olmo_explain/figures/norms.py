@@ -1,7 +1,4 @@
-"""Figures of the norms of heads, each with a caption and alt text.
-
-Caption and alt text are computed with the drawing, so that neither can drift from what is shown.
-"""
+"""The norms of all heads as heat maps; caption and alt text are computed with the drawing."""
 
 from collections.abc import Mapping
 
@@ -10,7 +7,7 @@ from jaxtyping import Float
 
 from olmo_explain.checkpoint import OlmoConfig
 from olmo_explain.figures.picture import Picture
-from olmo_explain.figures.style import ACCENT, WARM, finish, start
+from olmo_explain.figures.style import finish, start
 
 
 def plot_head_norms(
@@ -33,28 +30,6 @@ def plot_head_norms(
         figure,
         f"Frobenius norm of every head's slice. Model: {model}.",
         f"{len(norms)} heat maps of layers by heads, one a projection. Norms: {ranges}.",
-    )
-
-
-def plot_norms_by_layer(
-    norms: Mapping[str, Float[np.ndarray, "layer head"]], initial: float, model: str
-) -> Picture:
-    """A dot a head, by layer; the dashed line is the norm that initialisation gives."""
-    with start(len(norms), height=2.6, shared=True) as (figure, axes):
-        for axis, (name, values) in zip(axes, norms.items(), strict=True):
-            layers = np.repeat(np.arange(values.shape[0]), values.shape[1])
-            axis.axhline(initial, color=WARM, linestyle="--", linewidth=1.2)
-            axis.scatter(layers, values.ravel(), s=20, color=ACCENT, alpha=0.9, linewidths=0)
-            axis.set(title=name, xlabel="layer", xticks=_ticks(values.shape[0]))
-        highest = max(initial, *(values.max() for values in norms.values()))
-        axes[0].set(ylabel="Frobenius norm", ylim=(0, 1.05 * highest))
-    means = ", ".join(f"{name} {values.mean():.2f}" for name, values in norms.items())
-    return finish(
-        figure,
-        f"Norms of head slices by layer, a dot a head; dashed: {initial:.2f}, the norm of a slice "
-        f"at initialisation. Model: {model}.",
-        f"{len(norms)} scatter plots of norm against layer. Mean norm, which is {initial:.2f} at "
-        f"initialisation: {means}.",
     )
 
 

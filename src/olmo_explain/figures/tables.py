@@ -8,9 +8,8 @@ from itertools import islice
 from typing import Any
 
 from olmo_explain.errors import UsageError
-from olmo_explain.words import quoted, text
+from olmo_explain.words import minus, quoted, text
 
-MINUS = "\u2212"
 MOST = 100_000  # rows, or columns; what is given may have no end
 
 
@@ -102,9 +101,9 @@ def _written(column: Sequence[Any]) -> list[str]:
     decimals = _decimals(fractions)
     return (
         [
-            text(value).replace("-", MINUS)
+            minus(text(value))
             if decimals is None or not isinstance(value, float)
-            else f"{value:,.{decimals}f}".replace("-", MINUS)
+            else minus(f"{value:,.{decimals}f}")
             for value in column
         ]
         if _are_numbers(column)
