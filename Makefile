@@ -2,11 +2,11 @@
 
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help book test fuzz lint lab offline matrix bench bench-peers clean
+.PHONY: help book test fuzz lint lab offline picture matrix bench bench-peers clean
 
 help:
 	@echo "make book    build the book, executing every notebook"
@@ -15,6 +15,7 @@ help:
 	@echo "make lint    style, types and spelling"
 	@echo "make lab     open the notebooks in JupyterLab"
 	@echo "make offline one zip for a room without a network: book, notebooks, packages"
+	@echo "make picture the picture in README.md, from the built book"
 	@echo "make matrix  verify OLMo 3 on five releases of transformers, and beside OLMo-core"
 	@echo "make bench   measure what README and book say about speed (make bench-peers first, once)"
 	@echo "make clean   remove what the others made"
@@ -50,6 +51,9 @@ lab: $(READY)
 
 offline: book
 	$(BIN)/python scripts/offline.py
+
+picture: book
+	$(BIN)/python scripts/picture.py
 
 matrix: $(READY)
 	$(BIN)/python scripts/matrix.py

@@ -25,7 +25,7 @@ KIT = ROOT / "scripts" / "offline"
 CONSTRAINTS = ROOT / "constraints.txt"
 PACKAGE = "olmo-explain"
 CPU_BUILDS = "https://download.pytorch.org/whl/cpu"  # where torch is not CUDA's, on Linux
-SOURCE = ("src", "pyproject.toml", "README.md", "LICENSE")
+SOURCE = ("src", "pyproject.toml", "setup.py", "README.md", "LICENSE")
 EPOCH = 315_532_800  # 1 January 1980, the first day that a zip can name
 COMPRESSED = {".whl", ".woff", ".woff2", ".png"}  # stored as they are: deflate gains nothing
 console = Console(stderr=True)

@@ -38,6 +38,20 @@ def by_hand():
         (lambda: read(rows=slice(-3, -1)), "choose a:b with 0 <= a < b <= 128"),
         (lambda: read(rows=slice(0, 10**400)), "has no rows 0:1000"),
         (lambda: Checkpoint("tiny").tensor(["a"]), "has no tensor ['a']. It has 91, from"),
+        (lambda: oe.diff(5, "tiny"), "5 names no model. Choose tiny"),
+        (lambda: oe.diff("tiny", "tiny", layer=0), "Give both layer and head, or neither"),
+        (
+            lambda: oe.diff("tiny", "tiny", layer="a", head=0),
+            "A layer is a whole number",
+        ),
+        (lambda: oe.head_spectra("tiny", 0, None), "A head is a whole number, and None is none"),
+        (lambda: oe.head_history("tiny", 0, 0, "main"), "tiny has no revisions to choose from"),
+        (lambda: oe.head_history("a/b", 0, 0, 5), "5 names no revision. Give names"),
+        (lambda: oe.head_history("a/b", 0, 0, []), "[] names no revision"),
+        (lambda: oe.head_history("a/b", 0, 0, ["main", None]), "names no revision"),
+        (lambda: oe.head_history("a/b", 0, 0, "main", every=0), "every is 0"),
+        (lambda: oe.head_history("a/b", 0, 0, "m", projections=["q"]), "'q' is no projection"),
+        (lambda: oe.head_history("a/b", 0, 0, "m", projections=3), "3 is no projection. Choose"),
         (lambda: oe.head_slices("tiny", 0, 0), CONFIG),
         (lambda: oe.initial_norm("tiny"), CONFIG),
         (lambda: oe.count_costs("tiny", 64), CONFIG),
@@ -84,7 +98,7 @@ def test_a_table_without_rows_and_of_other_names_than_text():
 def test_the_nearest_tensors(asked, nearest):
     with pytest.raises(ExplainError) as caught:
         Checkpoint("tiny").tensor(asked)
-    assert re.search(rf"(names are|has 91,) {re.escape(nearest)}\b", str(caught.value))
+    assert re.search(rf"(Nearest:|has 91,) {re.escape(nearest)}\b", str(caught.value))
 
 
 def test_columns_of_a_million_rows_and_of_more(tmp_path):

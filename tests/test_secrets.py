@@ -20,7 +20,8 @@ TOKEN = f"hf_{SECRET}"
 HEAD = ("--layer", "0", "--head", "0")
 COMMANDS = {
     "config": (), "flops": (), "weights": (), "weights of": ("model.norm.weight",), "head": HEAD,
-    "head --all": ("--all",), "trace": (), "verify": (), "report": (),
+    "head --all": ("--all",), "diff": ("tiny",), "diff of": ("tiny", *HEAD), "trace": (),
+    "verify": (), "report": (),
 }  # fmt: skip
 
 
@@ -100,7 +101,7 @@ def test_no_command_shows_a_secret(world):
             for json in [("--json",)] if slow else [(), ("--json",)]:
                 ran = run(command.split()[0], world[model], *words, *json, code=None)
                 said[model, command, json] = ran
-    assert sum(ran.code == 0 for ran in said.values()) == 2 * 14 - 1
+    assert sum(ran.code == 0 for ran in said.values()) == 2 * 18 - 1
     assert "shapes and no weights" in said["there", "verify", ("--json",)].stderr
     for model in FAILING:
         for words in (("config",), ("weights", "--json"), ("report",)):

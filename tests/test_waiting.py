@@ -102,6 +102,7 @@ def test_an_error_ends_it():
         (["trace", "tiny"], [b"Loading PyTorch and transformers", b"Loading tiny"]),
         (["verify", "tiny"], [b"Loading tiny", b"Checking the layers"]),
         (["head", "tiny", "--all"], [b"attention weights"]),
+        (["diff", "tiny", "tiny"], [b"both checkpoints"]),
         (["doctor"], [b"Looking at this installation"]),
     ],
 )

@@ -11,9 +11,9 @@ gives `trace`): importing the module would put it in the function's place.
 
 from typing import Any
 
-import lazy_loader
+from olmo_explain.doors import door
 
-_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, __all__ = door(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,15 @@
 from .by_hand import run_by_hand
-from .checkpoint import Checkpoint, OlmoConfig, head_norms, head_slices, initial_norm, read_config
+from .checkpoint import (
+    Checkpoint,
+    OlmoConfig,
+    diff,
+    head_history,
+    head_norms,
+    head_slices,
+    head_spectra,
+    initial_norm,
+    read_config,
+)
 from .costs import count_costs
 from .course import check
 from .explorers import (
@@ -11,8 +21,8 @@ from .explorers import (
     explore_rope,
     explore_steps,
 )
-from .figures import table, where_we_are
-from .proof import same, verify
+from .figures import plot_history, table, where_we_are
+from .proof import diagnose, same, verify
 from .report import remeasure
 from .running import ablate_head, generate, head_contributions, load, trace
 
@@ -22,6 +32,8 @@ __all__ = [
     "ablate_head",
     "check",
     "count_costs",
+    "diagnose",
+    "diff",
     "explore_bytes",
     "explore_claims",
     "explore_costs",
@@ -31,10 +43,13 @@ __all__ = [
     "explore_steps",
     "generate",
     "head_contributions",
+    "head_history",
     "head_norms",
     "head_slices",
+    "head_spectra",
     "initial_norm",
     "load",
+    "plot_history",
     "read_config",
     "remeasure",
     "run_by_hand",

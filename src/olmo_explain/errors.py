@@ -19,7 +19,8 @@ class ExplainError(Exception):
 
     def __init__(self, wrong: str, todo: str):
         self.wrong, self.todo = (_fit_to_show(part).rstrip(".") for part in (wrong, todo))
-        super().__init__(f"{self.wrong}. {self.todo}.")
+        stop = "" if self.todo.endswith("?") else "."
+        super().__init__(f"{self.wrong}. {self.todo}{stop}")
 
 
 def _fit_to_show(text: str) -> str:

@@ -33,12 +33,12 @@ def free_memory_bytes() -> int:
 
 def _number(name: str) -> int | None:
     path = CGROUP / name
-    text = path.read_text().strip() if path.is_file() else ""
+    text = path.read_text(encoding="ascii").strip() if path.is_file() else ""
     return int(text) if text.isdigit() else None  # "max": no limit
 
 
 def _inactive_file(name: str) -> int:
     path = CGROUP / name
-    lines = path.read_text().splitlines() if path.is_file() else []
+    lines = path.read_text(encoding="ascii").splitlines() if path.is_file() else []
     account = dict(line.split() for line in lines)
     return int(account.get("total_inactive_file", account.get("inactive_file", 0)))

@@ -6,7 +6,6 @@ of use. So when something went wrong, they are looked at here.
 
 import os
 import re
-import ssl
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -97,6 +96,8 @@ def _fault(name: str, value: str) -> str | None:
 
 
 def _are_certificates(path: str) -> bool:
+    import ssl  # takes a tenth of a second, and hardly anybody sets one
+
     try:
         where = "capath" if Path(path).is_dir() else "cafile"
         ssl.create_default_context(**{where: path})  # type: ignore[arg-type]

@@ -69,13 +69,13 @@ def quantity(number: float) -> str:
     return f"{number / unit:#.3g}".rstrip(".") + f" {prefix}"
 
 
-def percent(share: float) -> str:
-    """A share as a whole per cent.
+def percent(share: float, decimals: int = 0) -> str:
+    """A share as per cent, a whole number of them if nothing else is asked for.
 
-    >>> percent(0.7398)
-    '74 %'
+    >>> percent(0.7398), percent(0.99987, 2)
+    ('74 %', '99.99 %')
     """
-    return f"{share:.0%}".replace("%", " %")
+    return f"{share:.{decimals}%}".replace("%", " %")
 
 
 def minus(number: str) -> str:

@@ -250,10 +250,11 @@ def test_the_wrong_rope(monkeypatch):
     assert said()[0] == 1
 
 
-def test_without_torch_doctor_still_speaks(monkeypatch):
-    """In a Python of its own, where importing torch fails as a broken installation does."""
+def test_of_a_broken_torch_doctor_still_speaks(tmp_path):
+    """In a Python of its own, where importing torch fails as without the libraries it links."""
+    (tmp_path / "torch.py").write_text("raise OSError('libtorch.so: cannot open shared object')")
     code = (
-        "import sys; sys.modules['torch'] = None\n"
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "sys.argv = ['olmo-explain', 'doctor', *sys.argv[1:], '--json']\n"
         "from olmo_explain.terminal import main; main()"
     )

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from olmo_explain.checkpoint import BYTES_PER_PARAMETER
 from olmo_explain.costs.counting import Operation
+from olmo_explain.doors import saying_what_is_missing
 from olmo_explain.errors import UsageError
 from olmo_explain.waiting import progress
 
@@ -95,6 +96,7 @@ class Timed:
     flops_per_second: float
 
 
+@saying_what_is_missing()
 def time_products(dtype: str = "bfloat16", rows: Sequence[int] = ROWS) -> list[Timed]:
     """Products with a weight of 2048 × 2048, each of several repeats with a weight of its own.
 
@@ -124,6 +126,7 @@ def time_products(dtype: str = "bfloat16", rows: Sequence[int] = ROWS) -> list[T
     return timed
 
 
+@saying_what_is_missing()
 def measure_roofline(dtype: str = "bfloat16") -> Roofline:
     """Measures this machine's CPU, in a few seconds and with 0.3 GB of memory.
 

@@ -3,6 +3,6 @@
 `doctor` looks, `preflight` asks whether a laptop is ready for a workshop.
 """
 
-import lazy_loader
+from olmo_explain.doors import door
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = door(__name__, __file__)

@@ -7,20 +7,26 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from olmo_explain.doors import NotInstalled, is_installed
 from olmo_explain.machine import memory_bytes
 from olmo_explain.words import gigabytes
 
 PACKAGES = ("olmo-explain", "torch", "transformers", "safetensors", "huggingface-hub", "anywidget")
 NEEDED_MEMORY = 2 * 10**9  # bytes; the least that Binder gives, and more than any chapter's peak
 NEEDED_DISK = 10**9
+LIGHT = (
+    "A light installation, without torch: config, flops, weights, head, diff and history work. "
+    'The rest needs pip install "olmo-explain[torch]".'
+)
 
 
 @dataclass(frozen=True)
 class Findings:
     """What there is: versions, memory and disk in bytes, the RoPE that is applied.
 
-    `rope_regime` is None where torch or transformers cannot be imported. `problems`: what keeps
-    this installation from running OLMo 3 right, a line each; `notes`: what to know beside that.
+    `rope_regime` is None where torch or transformers is missing or cannot be imported. `problems`:
+    what keeps this installation from running OLMo 3 right, a line each; `notes`: what to know
+    beside that.
     """
 
     versions: dict[str, str]
@@ -54,7 +60,9 @@ def examine() -> Findings:
         )
     regime, wrong = measured_rope()
     old = None
-    if wrong:
+    if not is_installed("torch"):  # as it may well be meant
+        notes.append(LIGHT)
+    elif wrong:
         problems.append(wrong)
     else:
         from olmo_explain.running import REMEDIES, old_config_rope_regime
@@ -80,6 +88,8 @@ def measured_rope() -> tuple[str | None, str | None]:
     """The regime that this installation applies, and what is wrong with it, if anything is."""
     try:
         from olmo_explain.running import REMEDIES, installed_rope_regime
+    except NotInstalled as error:
+        return None, str(error)
     except (ImportError, OSError, RuntimeError) as error:  # a torch without its own libraries, too
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         return None, (

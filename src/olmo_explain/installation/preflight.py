@@ -20,6 +20,7 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from olmo_explain.doors import NotInstalled, is_installed
 from olmo_explain.installation.doctor import NEEDED_MEMORY, Findings, measured_rope
 from olmo_explain.machine import free_memory_bytes, memory_bytes
 from olmo_explain.waiting import progress
@@ -69,6 +70,9 @@ def run_checks() -> list[Check]:
         for name, look in CHECKS.items():
             try:
                 check = look(name)
+            except (ModuleNotFoundError, NotInstalled) as error:
+                missing = (error.name or "").partition(".")[0]
+                check = Check(name, False, f"{missing} is missing", missing, INSTALL)
             except Exception as error:
                 said = f"{type(error).__name__}: {error}".splitlines()[0]
                 check = Check(name, False, said, "no error", INSTALL)
@@ -95,7 +99,7 @@ def _python(name: str) -> Check:
 
 
 def _packages(name: str) -> Check:
-    return _installed(name, _requirements(""))
+    return _installed(name, _requirements("", "torch"))
 
 
 def _lab(name: str) -> Check:
@@ -109,9 +113,14 @@ def _installed(name: str, needs: list[Requirement]) -> Check:
     return Check(name, not wrong, found, ", ".join(map(_words, needs)), INSTALL)
 
 
-def _requirements(extra: str) -> list[Requirement]:
-    needs = map(Requirement, requires(PACKAGE) or ())
-    return [need for need in needs if not need.marker or need.marker.evaluate({"extra": extra})]
+def _requirements(*extras: str) -> list[Requirement]:
+    """What the package itself needs, "", and what it needs with these extras."""
+    needs = [need for need in map(Requirement, requires(PACKAGE) or ()) if need.name != PACKAGE]
+    return [
+        need
+        for need in needs
+        if not need.marker or any(need.marker.evaluate({"extra": extra}) for extra in extras)
+    ]
 
 
 def _fault(need: Requirement) -> str | None:
@@ -248,6 +257,8 @@ def _browser(name: str) -> Check:
 
 
 def _rope(name: str) -> Check:
+    if not is_installed("torch"):
+        raise NotInstalled("torch")
     regime, wrong = measured_rope()
     return Check(name, not wrong, regime or "not measured", "per-layer", (wrong or "").rstrip("."))
 
