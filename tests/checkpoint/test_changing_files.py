@@ -86,11 +86,14 @@ def test_a_file_that_is_replaced_is_read_to_its_end_as_it_was(model):
     [
         (["head", "--all"], "olmo_explain.checkpoint.heads.norms_of_columns"),
         (["head", "--layer", 0, "--head", 1], "olmo_explain.checkpoint.heads.frobenius"),
+        (["head", "--layer", 0, "--head", 1, "--svd"], "olmo_explain.checkpoint.spectra.widen"),
+        (["diff", "tiny"], "olmo_explain.checkpoint.comparing.have_same_bits"),
+        (["diff", "tiny", "--layer", 0, "--head", 1], "olmo_explain.checkpoint.heads.frobenius"),
         (["weights", "model.norm.weight"], "olmo_explain.checkpoint.frobenius"),
         (["verify", "--ids", "5,6"], "olmo_explain.proof.verification.layer_by_hand"),
         (["verify", "--ids", "5,6"], "olmo_explain.proof.verification.lm_head"),
     ],
-    ids=["all", "one", "tensor", "layer", "last"],
+    ids=["all", "one", "svd", "diff", "one of two", "tensor", "layer", "last"],
 )
 def test_while_a_command_is_at_work(model, words, step, change):
     """At the first call of `step`, whose work goes on."""

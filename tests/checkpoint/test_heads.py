@@ -78,7 +78,8 @@ def test_a_head_is_the_slice_of_the_loaded_model(tmp_path, changes):
 def test_the_head_command_agrees_with_the_loaded_model():
     head = answer("head", "tiny", "--layer", 5, "--head", 1)
     model, _ = load("tiny")
-    assert head["layer_type"] == "sliding_attention" and head["kv_head"] == 1
+    assert head["model"] == "tiny" and head["kv_head"] == 1
+    assert head["layer_type"] == "sliding_attention"
     assert head["slices"]["q_proj"]["rows"] == head["slices"]["o_proj"]["cols"] == [32, 64]
     for projection, expected in slices_of(model, 5, 1).items():
         assert head["slices"][projection]["shape"] == list(expected.shape)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from olmo_explain.figures import plot_training
+from olmo_explain.figures import plot_growth, plot_training
 from olmo_explain.figures.training import first_above
 
 STEPS = np.array([0, 25, 50, 75])
@@ -26,3 +26,11 @@ def test_a_level_is_passed_where_it_is_first_exceeded():
     assert first_above(STEPS, RISES) == 25
     assert first_above(STEPS, RISES, 0.6) == 50
     assert first_above(STEPS, RISES, 0.9) is None
+
+
+def test_growth_is_told_beside_the_median():
+    grown = {"v_proj": np.array([1.0, 1.2, 1.31, 1.2]), "q_proj": np.array([1.0, 0.9, 0.88, 0.9])}
+    picture = plot_growth(STEPS, grown, "head 0 of layer 2", "tiny")
+    assert "2 curves over 75 steps" in picture.alt
+    assert picture.alt.endswith("v_proj 1.00 to 1.20, q_proj 1.00 to 0.90.")
+    assert ">0.8<" in picture.svg and ">1.4<" in picture.svg

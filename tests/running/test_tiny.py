@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,16 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from olmo_explain.checkpoint import preset, read_config
+from olmo_explain.checkpoint import preset, read_config, training_history
 from olmo_explain.errors import OutOfRange, UsageError
 from olmo_explain.running import (
+    FAR,
+    NEAR,
     best_head,
     induction_scores,
     load,
     repeated_sequences,
     repetition_losses,
 )
-from olmo_explain.running.circuits import previous_token_scores
+from olmo_explain.running.circuits import next_shares, previous_token_scores
 
 DIRECTORY: Path = preset("tiny").directory
 CONFIG = read_config("tiny")
@@ -186,6 +189,35 @@ def test_card_prints_what_is_measured(model, metrics):
     assert f"| loss on the same tokens, the second time | {losses.second:.2f} |" in card
     assert f"| {metrics['validation']['loss']:.2f} |" in card
     assert f"OLMo 3 of {CONFIG.parameters:,} parameters" in card
+
+
+def numbers(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"\d+\.\d+", text)]
+
+
+def test_card_sets_these_weights_beside_the_run_that_was_recorded(model, tokenizer, metrics):
+    card = (DIRECTORY / "README.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \| (.+?) \|$", card, re.MULTILINE)
+    text, previous, induction, losses, france = [row[1:3] for row in table if numbers(row[1])]
+    history, repeats = training_history("tiny"), metrics["repeats"]
+    answer = tokenizer(history.answer).input_ids[0]
+    shares = [
+        next_shares(model, tokenizer(text, return_tensors="pt").input_ids)[answer].item()
+        for text in (NEAR, FAR)
+    ]
+    assert numbers(text[0]) == [round(metrics["validation"]["loss"], 3)]
+    assert numbers(losses[0]) == [round(loss, 3) for loss in repeats["losses"].values()]
+    assert numbers(france[0]) == [round(share, 3) for share in shares]
+    for said, name in ((previous, "previous_token"), (induction, "induction")):
+        here, run = repeats[name], getattr(history, name)[-1]
+        layer, head = divmod(int(run.argmax()), run.shape[1])
+        assert said[0] == f"{here['layer']}.{here['head']}: {here['score']:.3f}"
+        # The record is of fewer random rows than what was measured when the run had ended.
+        assert said[1].startswith(f"{layer}.{head}: ")
+        assert numbers(said[1])[1] == pytest.approx(run.max(), abs=0.005)
+    last = (history.first_loss[-1], history.second_loss[-1])
+    assert numbers(losses[1]) == pytest.approx(last, abs=0.02)
+    assert numbers(france[1]) == pytest.approx((history.near[-1], history.far[-1]), abs=0.002)
 
 
 def test_validation_loss_reached_its_aim(metrics):

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -32,6 +32,8 @@ from olmo_explain.waiting import progress
 
 if TYPE_CHECKING:  # only annotations need it, and it would double the time to import this
     from jaxtyping import Float, Float64
+
+    from olmo_explain.checkpoint.safetensors import Bits
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
 THREADS = min(4, os.cpu_count() or 1)
@@ -91,6 +93,13 @@ class Head:
         }
 
 
+class Stored(NamedTuple):
+    """Numbers as they are stored: their bits, and the dtype that says what these mean."""
+
+    bits: Bits
+    dtype: str
+
+
 def head_slices(config: OlmoConfig, layer: int, head: int) -> dict[str, HeadSlice]:
     """The four slices of a head, by projection. OutOfRange when the model does not have it."""
     config = check_config(config)
@@ -113,16 +122,29 @@ def read_head(model: ModelLike | Checkpoint, layer: int, head: int) -> Head:
     (32, 128)
     """
     checkpoint = model if isinstance(model, Checkpoint) else Checkpoint(model)
+    read, _ = read_slices(checkpoint, layer, head)
+    return read
+
+
+def read_slices(
+    checkpoint: Checkpoint, layer: int, head: int, projections: Sequence[str] = PROJECTIONS
+) -> tuple[Head, dict[str, Stored]]:
+    """A head, of these projections alone, with the bits of its slices.
+
+    They may be views of a mapped file: `checkpoint.check_unchanged()` when they have been used.
+    """
     config = read_config(checkpoint.source)
     slices = head_slices(config, layer, head)
+    slices = {projection: slices[projection] for projection in projections}
     tensors = checkpoint.check_shapes(config, [part.tensor for part in slices.values()])
-    norms = {
-        projection: frobenius(checkpoint.read_bits(tensor.name, **part.chosen()), tensor.dtype)
+    stored = {
+        projection: Stored(checkpoint.read_bits(tensor.name, **part.chosen()), tensor.dtype)
         for (projection, part), tensor in zip(slices.items(), tensors, strict=True)
     }
+    norms = {projection: frobenius(*found) for projection, found in stored.items()}
     checkpoint.check_unchanged()
     kv_head = head // config.queries_per_kv_head
-    return Head(layer, head, config.layer_types[layer], kv_head, slices, norms)
+    return Head(layer, head, config.layer_types[layer], kv_head, slices, norms), stored
 
 
 def head_norms(model: ModelLike | Checkpoint) -> dict[str, Float[np.ndarray, "layer head"]]:

@@ -4,8 +4,8 @@
 >>> history.steps[:3].tolist(), history.induction.shape[1:]
 ([0, 25, 50], (8, 4))
 
-A second run of `tiny`'s training script wrote it down, in history.json, up to step 1,600 of 4,900;
-the weights beside it are those of the first run. No other model that is known here has one.
+A second run of `tiny`'s training script wrote it down, in history.json; the weights beside it are
+those of the first run. No other model that is known here has one.
 """
 
 from __future__ import annotations

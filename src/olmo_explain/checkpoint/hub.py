@@ -1,5 +1,7 @@
 """A repository on the Hugging Face hub: its commit, its files, and byte ranges of large ones."""
 
+from __future__ import annotations
+
 import re
 import socket
 import ssl
@@ -23,6 +25,7 @@ from olmo_explain.settings import is_server, proxies, wrong_setting
 from olmo_explain.waiting import progress
 from olmo_explain.words import shown
 
+COMMIT = re.compile("[0-9a-f]{40}")
 SECONDS = 5.0
 MOST_SECONDS = 30.0  # of one call of huggingface_hub for a small file, its own tries included
 
@@ -97,7 +100,7 @@ class HubSource(Remembering):
             if not cached:
                 raise
             return cached.parent.name
-        if not re.fullmatch("[0-9a-f]{40}", str(info.sha)):  # it becomes a part of paths
+        if not COMMIT.fullmatch(str(info.sha)):  # it becomes a part of paths
             raise RemoteError(
                 f"{shown(self._settings.ENDPOINT)} names no commit of {self.repository}",
                 "Check HF_ENDPOINT",
@@ -105,6 +108,25 @@ class HubSource(Remembering):
         # By its name, so that the cache remembers what the name stood for.
         self._ask(hf_hub_download, self.repository, "config.json", revision=self.revision)
         return info.sha
+
+    def revisions(self) -> dict[str, str]:
+        """The commit that each branch and each tag stands for now; asks the hub each time."""
+        from huggingface_hub import HfApi
+
+        if self._settings.HF_HUB_OFFLINE:
+            raise RemoteError(
+                "HF_HUB_OFFLINE is set, and only the hub knows its revisions",
+                "Unset it, or name commits",
+            )
+        refs = self._ask(HfApi().list_repo_refs, self.repository)
+        found = {ref.name: str(ref.target_commit) for ref in (*refs.tags, *refs.branches)}
+        return {name: commit for name, commit in found.items() if COMMIT.fullmatch(commit)}
+
+    def pinned(self, revision: str, commit: str) -> HubSource:
+        """The repository at a commit that is known for this revision, so that none is asked for."""
+        source = HubSource(self.repository, revision)
+        source.commit = commit
+        return source
 
     def _cached(self, filename: str, revision: str) -> Path | None:
         from huggingface_hub import try_to_load_from_cache
@@ -206,7 +228,8 @@ class HubSource(Remembering):
         to_check = ", ".join(["the network", *proxies()])
         return RemoteError(
             f"{hub} cannot be reached ({type(error).__name__})",
-            f"Check {to_check} and HF_ENDPOINT, or name a local directory",
+            f"Check {to_check} and HF_ENDPOINT, or name a local directory, or tiny, which needs "
+            "no network",
         )
 
     def _unusable(self, error: BaseException) -> RemoteError:

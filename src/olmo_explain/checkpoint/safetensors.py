@@ -26,7 +26,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from olmo_explain.checkpoint.header import INDEX, StoredTensor, read_header, read_index
-from olmo_explain.checkpoint.source import ByteFile, FileMissing, ModelLike, Source, resolve
+from olmo_explain.checkpoint.source import (
+    ByteFile,
+    FileMissing,
+    LocalFile,
+    ModelLike,
+    Source,
+    resolve,
+)
 from olmo_explain.errors import CheckpointError, OutOfRange, UsageError
 from olmo_explain.words import quoted
 
@@ -215,14 +222,25 @@ class Checkpoint:
         return widen(self.read_bits(name, rows, cols), self.tensor(name).dtype)
 
     @contextmanager
-    def borrow(self, name: str) -> Iterator[Bits]:
-        """`read_bits` of a whole tensor; afterwards its memory goes back to the system."""
-        self.expect(name)
+    def borrow(self, name: str, rows: slice | None = None) -> Iterator[Bits]:
+        """`read_bits` of a tensor, or of rows of it; then its memory goes back to the system."""
+        file, ranges = (
+            self._shard(self.tensor(name).shard).file,
+            self.locate(name, rows).byte_ranges,
+        )
+        for part in ranges:
+            file.expect(*part)
         try:
-            yield self.read_bits(name)
+            yield self.read_bits(name, rows)
         finally:
-            self.release(name)
+            for part in ranges:
+                file.release(*part)
         self.check_unchanged()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether all files that were opened so far lie on this machine."""
+        return all(isinstance(shard.file, LocalFile) for shard in self._shards.values())
 
     def check_unchanged(self) -> None:
         """CheckpointError where a local file was written to or cut off since it was opened."""
@@ -285,7 +303,7 @@ def _nearest(name: Any, names: list[str]) -> str:
         own = {part: whole for whole in reversed(names) for part in whole.split(".")[-2:]}
         near = [own[part] for part in get_close_matches(asked[-1], own, n=2, cutoff=0.5)]
     if near:
-        return f"The nearest names are {', '.join(near[:3])}"
+        return f"Nearest: {', '.join(near[:3])}"
     return f"It has {len(names):,}, from {names[0]} to {names[-1]}"
 
 

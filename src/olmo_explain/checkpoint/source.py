@@ -114,7 +114,8 @@ class LocalFile:
         self.check_unchanged()
         parts = [self._part(start, end) for start, end in ranges]
         self.check_unchanged()
-        self.fetched += sum(map(len, parts))
+        read = sum(map(len, parts))  # counted before: another thread may count meanwhile
+        self.fetched += read
         return parts
 
     def _part(self, start: int, end: int) -> memoryview:
@@ -247,8 +248,10 @@ def resolve(model: ModelLike) -> Source:
         from olmo_explain.checkpoint.hub import HubSource
 
         return HubSource(hub_id["repository"], hub_id["revision"])
-    if "/" in model:
+    if "/" in model or "\\" in model:
         raise _no_directory(model)
+    if model.lower() in PRESETS:
+        raise ModelNotFound(f"No model named {shown(model)!r}", f"Write {model.lower()}")
     raise ModelNotFound(
         f"No model named {shown(model)!r}",
         f"Choose {', '.join(PRESETS)}, a directory, a hub id (owner/name), or a URL",

@@ -1,10 +1,14 @@
-"""How two kinds of heads, and what they are for, appear in the course of a training."""
+"""What heads become in the course of a training: what they do, and how large their weights are."""
+
+import math
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from olmo_explain.figures.chart import Chart
+from olmo_explain.figures.drawing import Drawing
 from olmo_explain.figures.picture import Picture
-from olmo_explain.figures.style import ACCENT, INK, QUIET, WARM, finish, start
 
 HALF = 0.5
 
@@ -22,31 +26,45 @@ def plot_training(
     steps, previous_token, induction, loss = (
         values[seen] for values in (steps, previous_token, induction, loss)
     )
-    with start(1, height=2.9, width=4.8) as (figure, (axis,)):
-        axis.plot(steps, previous_token, color=ACCENT, linewidth=2.2)
-        axis.plot(steps, induction, color=WARM, linewidth=2.2, linestyle=(0, (4, 1.2)))
-        axis.plot(steps, loss / loss.max(), color=QUIET, linewidth=1.4)
-        axis.set(ylim=(0, 1.04), xlim=(0, steps[-1]), yticks=(0, 0.5, 1), xlabel="training step")
-        for values, name, colour, side in (
-            (previous_token, "one word back", ACCENT, -1),
-            (induction, "induction", WARM, 1),
-        ):
-            at = first_above(steps, values)
-            x = (steps[-1] / 2 if at is None else at) + side * 0.02 * steps[-1]
-            ha = "right" if side < 0 else "left"
-            axis.annotate(name, (x, 0.4), color=colour, ha=ha, fontweight="bold")
-        said = f"loss, {loss.max():.1f} → {loss.min():.1f} nats"
-        axis.annotate(said, (0.99 * steps[-1], 0.1), ha="right", color=INK, alpha=0.75)
+    drawing, last = Drawing(262), int(steps[-1])
+    chart = Chart(drawing, (0, last), (0, 1))
+    chart.frame({0.0: "0", 0.5: "0.5", 1.0: "1"}, _quarters(last), "training step")
+    curves = {"one word back": previous_token, "induction": induction, "loss": loss / loss.max()}
+    chart.lines({name: (steps.tolist(), values.tolist()) for name, values in curves.items()})
     named = {"previous-token": previous_token, "induction": induction}
     moments = (_when(name, first_above(steps, values)) for name, values in named.items())
-    return finish(
-        figure,
+    return drawing.picture(
         "The best previous-token head and the best induction head at moments of the training, and "
         "the loss on the repetition of random tokens, as a share of its highest. "
         f"Model: {model}.",
         f"Three curves over {steps[-1]:,} steps. {'. '.join(moments)}. The "
         f"loss falls from {loss.max():.1f} to {loss.min():.1f} nats.",
     )
+
+
+def plot_growth(
+    steps: Int[np.ndarray, " moment"],
+    beside_median: Mapping[str, Float[np.ndarray, " moment"]],
+    whose: str,
+    model: str,
+) -> Picture:
+    """A head's norms by projection, each divided by the median of all heads' norms of its kind."""
+    ends = [value for values in beside_median.values() for value in (values.min(), values.max())]
+    low, high = math.floor(10 * min(*ends, 0.95)) / 10, math.ceil(10 * max(*ends, 1.05)) / 10
+    drawing, last = Drawing(262), int(steps[-1])
+    chart = Chart(drawing, (0, last), (low, high))
+    chart.frame({y: f"{y:.1f}" for y in (low, 1.0, high)}, _quarters(last), "training step")
+    chart.lines({name: (steps.tolist(), it.tolist()) for name, it in beside_median.items()})
+    told = ", ".join(f"{name} {it[0]:.2f} to {it[-1]:.2f}" for name, it in beside_median.items())
+    return drawing.picture(
+        f"The norms of {whose}, each as a multiple of the median of all heads. Model: {model}.",
+        f"{len(beside_median)} curves over {last:,} steps, from the first to the last: {told}.",
+    )
+
+
+def _quarters(last: int) -> dict[int, str]:
+    """Steps to write under an axis."""
+    return {last * quarter // 4: f"{last * quarter // 4:,}" for quarter in range(5)}
 
 
 def _when(name: str, step: int | None) -> str:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from olmo_explain.checkpoint import Checkpoint, Head, OlmoConfig, Place, StoredTensor, widen
+from olmo_explain.checkpoint import (
+    Checkpoint,
+    Head,
+    HeadSpectra,
+    OlmoConfig,
+    Place,
+    StoredTensor,
+    widen,
+)
 from olmo_explain.terminal.output import grid
 from olmo_explain.words import counted, shape
 
 if TYPE_CHECKING:
-    import numpy as np
     from jaxtyping import Float, UInt
 
 
@@ -77,6 +85,26 @@ def print_head(console: Console, model: str, head: Head, initial: float) -> None
     console.print(
         f"It reads key-value head {head.kv_head}. At initialisation a slice's norm is "
         f"{initial:.2f}."
+    )
+
+
+def print_spectra(console: Console, found: HeadSpectra) -> None:
+    """The singular values of its matrices, in short, and what OV and QK are."""
+    numbers = ("rank", "largest", "median", "smallest", "effective rank")
+    table = grid("Singular values", "matrix", *numbers, right=numbers)
+    for name, values in found.spectra.items():
+        some = (values[0], np.median(values), values[-1])
+        table.add_row(
+            name,
+            str(np.count_nonzero(values)),
+            *(f"{value:.4g}" for value in some),
+            f"{found.effective_rank[name]:.1f}",
+        )
+    console.print(table)
+    console.print(
+        "ov is W_O·W_V. qk is W_Qᵀ·W_K with the gains of q_norm and k_norm between: what is "
+        "compared in two tokens at one position, but for each token's 1/RMS, which is over all "
+        "heads. At a distance RoPE turns it, and no one matrix says what is compared."
     )
 
 
