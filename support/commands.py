@@ -12,7 +12,7 @@ from unittest import mock
 
 import pytest
 
-HEAVY = ("torch", "transformers", "numpy", "requests", "huggingface_hub", "matplotlib")
+HEAVY = ("torch", "transformers", "numpy", "requests", "huggingface_hub")
 """What a command that needs no model, no network and no picture does not wait for."""
 
 

@@ -88,7 +88,9 @@ class HubServer(FileServer):
     to `store`, under another host name.
 
     `commits`: what a branch or tag stands for, each for one request, the last ever after. `token`:
-    needed to see the repository. `gated`: everyone sees it, nobody may read it.
+    needed to see the repository. `gated`: everyone sees it, nobody may read it. `branches`: those
+    that are listed, with their commits. `trees`: where the files of a commit lie; in `directory`,
+    those of all others.
     """
 
     store: FileServer | None = None
@@ -97,6 +99,8 @@ class HubServer(FileServer):
     commits: list[str] = field(default_factory=lambda: [COMMIT])
     token: str | None = None
     gated: bool = False
+    branches: dict[str, str] = field(default_factory=dict)
+    trees: dict[str, Path] = field(default_factory=dict)
 
     def counts(self, path: str) -> bool:
         return self.repository in path  # huggingface_hub also asks what has no part in this
@@ -104,7 +108,7 @@ class HubServer(FileServer):
     def answer(self, path: str, headers: dict[str, str]) -> Answer:
         repository = re.escape(self.repository)
         asked = re.fullmatch(
-            rf"(?:/api/models)?/{repository}/(revision|tree|resolve)/([^/]+)/?(.*)", path
+            rf"(?:/api/models)?/{repository}/(refs|revision|tree|resolve)/?([^/]*)/?(.*)", path
         )
         given = headers.get("authorization")
         if not asked or (self.token and given is None):
@@ -113,6 +117,14 @@ class HubServer(FileServer):
             message = "Invalid credentials in Authorization header"
             return 401, {"X-Error-Message": message}, b""
         what, commit, name = asked.groups()
+        if what == "refs":
+            refs = [
+                {"name": name, "ref": f"refs/heads/{name}", "targetCommit": commit}
+                for name, commit in self.branches.items()
+            ]
+            listed = {"branches": refs, "tags": [], "converts": []}
+            return 200, {}, json.dumps(listed).encode()
+        commit = self.branches.get(commit, commit)
         if commit in self.revisions:
             commit = self.commits[0] if len(self.commits) == 1 else self.commits.pop(0)
         elif not re.fullmatch("[0-9a-f]{40}", commit):
@@ -121,13 +133,14 @@ class HubServer(FileServer):
             return 200, {}, json.dumps({"id": self.repository, "sha": commit}).encode()
         if self.gated:
             return 403, {"X-Error-Code": "GatedRepo"}, b""
-        file = self.directory / name
+        file = self.trees.get(commit, self.directory) / name
         if what == "tree" or not file.is_file():
             return 404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit}, b""
         about = {"X-Repo-Commit": commit, "ETag": f'"{file.name}-{file.stat().st_size}"'}
         if self.store and file.suffix == ".safetensors":
             about |= {"X-Linked-Size": str(file.stat().st_size), "X-Linked-ETag": about["ETag"]}
-            where = f"http://localhost:{self.store.port}/{name}?signature=doNotShowThis"
+            place = file.relative_to(self.store.directory)
+            where = f"http://localhost:{self.store.port}/{place}?signature=doNotShowThis"
             return 302, {**about, "Location": where}, b""
         return 200, about, file
 
@@ -206,10 +219,11 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
             try:
                 for start in range(0, min(limit, len(body)), 2**14):
                     chunk = body[start : min(start + 2**14, limit)]
+                    request.sent += len(chunk)  # first: who has read it may ask at once
                     self.wfile.write(chunk)
-                    request.sent += len(chunk)
             except (BrokenPipeError, ConnectionResetError):
-                limit = 0  # the reader has hung up
+                self.close_connection = True  # the reader has hung up
+                return
             if limit < len(body):
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)

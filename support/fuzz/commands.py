@@ -35,7 +35,8 @@ OPTIONS = {
     "trace": ("--prompt", "--ids", "--prompt-length", "--ops", "--all"),
     "flops": ("--seq", "--batch", "--decode"),
     "weights": ("--rows", "--cols"),
-    "head": ("--layer", "--head", "--all"),
+    "head": ("--layer", "--head", "--all", "--svd"),
+    "diff": ("--layer", "--head"),
     "verify": ("--dtype", "--prompt", "--ids"),
 }
 
@@ -75,6 +76,8 @@ def _line(chance: random.Random) -> tuple[str, list[str]]:
     command = chance.choice(list(OPTIONS))
     models = ["tiny", "tiny", "tiny", "olmo3-7b", "olmo3-32b", _random_model().name]
     words = [chance.choice(models if chance.random() < 0.9 else TEXTS)]
+    if command == "diff" and chance.random() < 0.9:
+        words.append(chance.choice(models))
     if command == "weights" and chance.random() < 0.8:
         words.append(chance.choice(TENSORS if chance.random() < 0.8 else TEXTS))
     for option in chance.sample(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from support.random_olmo import FULL, SLIDING, Case, build, cases, olmo3, traces_left, yarn
 from torch import nn
 
-from olmo_explain.by_hand import STEPS, cos_sin
+from olmo_explain.by_hand import FAULTS, STEPS, cos_sin
 from olmo_explain.checkpoint import Checkpoint, Rope, config_of, read_config
 from olmo_explain.errors import UsageError
 from olmo_explain.proof import Verification, place, verify
@@ -174,14 +174,17 @@ def test_an_epsilon(model, path):
     assert checked.cause == f"epsilon: model.layers.2.{path} adds 0.5, config.json says 1e-06"
 
 
-@pytest.mark.parametrize(("change", "sees"), [(1, 5), (-1, 3)])
-def test_a_window_off_by_one(model, change, sees):
+@pytest.mark.parametrize(
+    ("change", "sees", "fault"), [(1, 5, "window-plus-one"), (-1, 3, "window-minus-one")]
+)
+def test_a_window_off_by_one(model, change, sees, fault):
     meant = config_of(model)
     model.config.sliding_window += change
     checked = verify(model, IDS, config=meant)
     assert place(checked.first_difference) == "layer 0, step 6, mask"
     assert faulty_layers(checked) == [0, 1, 3]
-    assert checked.cause.startswith("window: position ")
+    assert checked.faults == [fault]
+    assert checked.cause.startswith(f"{fault}: {FAULTS[fault].says} (window: position ")
     assert f"sees {sees} keys" in checked.cause
     assert "where it should see 4 (sliding_window 4)" in checked.cause
 
@@ -204,6 +207,7 @@ def test_rope_scaled_on_a_sliding_layer(factor):
     hand_over(model, 3, config_of(model).rope[FULL])
     checked = verify(model, IDS)
     assert place(checked.first_difference) == "layer 3, step 5, cos"
+    assert checked.faults == []  # not everywhere: the sliding layers before are right
     assert faulty_layers(checked) == [3]
     assert checked.cause.startswith("RoPE scaled: YaRN is applied in a sliding-attention layer")
 
@@ -215,6 +219,8 @@ def test_rope_scaled_on_every_layer(model):
     assert not checked.ok
     assert checked.rope.regime == "yarn-everywhere"
     assert checked.rope.sliding_scaled and checked.rope.full_scaled
+    assert checked.faults == ["yarn-everywhere"]
+    assert FAULTS["yarn-everywhere"].says in checked.cause
     assert faulty_layers(checked) == [0, 1, 3]
 
 
@@ -223,7 +229,8 @@ def test_rope_not_scaled_on_a_full_layer(model):
     checked = verify(model, IDS)
     assert checked.rope.regime == "yarn-lost"
     assert faulty_layers(checked) == [2]
-    assert checked.cause.startswith("RoPE not scaled: YaRN is missing in a full-attention layer")
+    assert checked.faults == ["yarn-nowhere"]
+    assert "(RoPE not scaled: YaRN is missing in a full-attention layer" in checked.cause
 
 
 def test_rope_of_another_theta(model):

@@ -45,6 +45,7 @@ def bracketed(tmp_path) -> Path:
         ["weights"],
         ["weights", "model.norm.weight"],
         ["head", "--layer", 1, "--head", 1],
+        ["diff", "tiny", "--layer", 1, "--head", 1],
         ["verify"],
     ],
     ids=lambda words: " ".join(map(str, words[:2])),

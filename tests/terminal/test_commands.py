@@ -31,7 +31,10 @@ WITHOUT_A_MODEL = [
     ["weights", "tiny"],
     ["weights", "tiny", "model.norm.weight"],
     ["head", "tiny", "--layer", "5", "--head", "1"],
+    ["head", "tiny", "--layer", "5", "--head", "1", "--svd"],
     ["head", "tiny", "--all"],
+    ["diff", "tiny", "tiny"],
+    ["diff", "tiny", "tiny", "--layer", "5", "--head", "1"],
 ]
 AS_JSON = [[*words, "--json"] for words in WITHOUT_A_MODEL]
 
@@ -40,7 +43,7 @@ AS_JSON = [[*words, "--json"] for words in WITHOUT_A_MODEL]
     "words", [["--help"], ["--version"], *WITHOUT_A_MODEL, *AS_JSON], ids=" ".join
 )
 def test_what_needs_no_model_imports_neither_torch_nor_transformers(words):
-    needed = {"numpy"} if words[0] in ("weights", "head") else set()
+    needed = {"numpy"} if words[0] in ("weights", "head", "diff") else set()
     assert imports(as_code(*words)) <= needed
 
 
@@ -69,9 +72,11 @@ def test_trace_of_ids():
     ("words", "said"),
     [
         (("config", "olmo3-8b"), "No model named 'olmo3-8b'. Choose tiny, olmo3-7b"),
+        (("config", "olmo3-7B"), "No model named 'olmo3-7B'. Write olmo3-7b."),
         (("config", "./nowhere/at/all"), "There is no directory ./nowhere/at/all. Name"),
+        (("config", r"C:\models\olmo"), r"There is no directory C:\models\olmo. Name"),
         (("config",), "Missing argument 'MODEL'"),
-        (("confgi", "tiny"), "No such command 'confgi'. Did you mean 'config'?"),
+        (("confgi", "tiny"), "No such command 'confgi'. Did you mean 'config'? Try: olmo-"),
         (("trace", "tiny", "--ids", "5,x"), "--ids '5,x' cannot be read. Write whole numbers"),
         (("trace", "tiny", "--ids", "9999"), "There is no token 9999"),
         (("trace", "tiny", "--ids", "5", "--prompt", "a"), "say the same thing twice"),
@@ -102,6 +107,8 @@ def test_every_tensor_is_listed_from_the_header_alone():
 def test_help_says_what_is_run_on_if_nothing_is_given():
     assert "Hello world" in run("trace", "--help", columns=200).stdout
     assert "Shall I compare thee" in run("verify", "--help", columns=200).stdout
+    asked = run("history", "--help", columns=200).stdout
+    assert "A repository on the hub" in asked and "tiny" not in asked
 
 
 def test_help_and_version():

@@ -38,7 +38,7 @@ def odd(tmp_path_factory):
     "words",
     [
         ("config",), ("flops",), ("weights",), ("weights", NAME), ("weights", NAME, "--rows", "9:"),
-        ("weights", NAME + "x"), ("head", "--all"), ("trace",), ("verify",),
+        ("weights", NAME + "x"), ("head", "--all"), ("diff", "tiny"), ("trace",), ("verify",),
         ("verify", "--ids", NAME),
     ],
 )  # fmt: skip

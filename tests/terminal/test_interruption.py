@@ -76,6 +76,7 @@ def test_while_a_module_is_imported(module, words):
     ("module", "name", "words"),
     [
         ("olmo_explain.checkpoint.norms", "_squares", ["head", "tiny", "--all"]),
+        ("olmo_explain.checkpoint.comparing", "have_same_bits", ["diff", "tiny", "tiny"]),
         ("olmo_explain.running.loading", "_tokenizer", ["trace", "tiny"]),
         ("olmo_explain.running.tracing", "_name", ["trace", "tiny"]),
         ("olmo_explain.proof.verification", "layer_by_hand", ["verify", "tiny"]),

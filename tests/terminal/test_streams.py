@@ -5,6 +5,7 @@ import fcntl
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from support.commands import refused, run_python
 
+from olmo_explain.checkpoint import preset
 from olmo_explain.waiting import is_seen
 
 PYTHON = f"exec {sys.executable} -m olmo_explain"
@@ -63,6 +65,15 @@ def test_a_reader_who_is_slow_gets_all_of_it():
 def test_stdin_may_be_closed():
     ran = subprocess.run(["bash", "-c", f"{PYTHON} config tiny --json <&-"], capture_output=True)
     assert ran.returncode == 0 and json.loads(ran.stdout)
+
+
+def test_json_loses_no_letter_where_a_pipe_is_not_unicode(tmp_path):
+    """As on Windows, whose pipes have the letters of one region."""
+    shutil.copytree(preset("tiny").directory, tmp_path / "λ")
+    words = ("-m", "olmo_explain", "diff", tmp_path / "λ", "tiny", "--json")
+    ran = run_python(*words, PYTHONIOENCODING="cp1252")
+    found = json.loads(ran.stdout)
+    assert ran.stdout.isascii() and found["a"] == str(tmp_path / "λ")
 
 
 @pytest.mark.parametrize("stream", [None, io.StringIO()], ids=["none", "closed"])

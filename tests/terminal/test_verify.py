@@ -36,7 +36,9 @@ def test_the_command_on_a_model_that_lost_its_yarn(yarn_lost):
     assert found["remedy"] == REMEDIES["yarn-lost"]
     # Not only YaRN is lost, but rope_theta 10,000 too: every layer has transformers' default.
     assert {step["layer"] for step in found["steps"] if not step["ok"]} == set(range(8))
-    assert found["cause"].startswith("RoPE theta: 500,000 in a sliding-attention layer")
+    assert found["diagnosis"] == "default-theta"
+    assert found["cause"].startswith("default-theta: rope_theta is a default and not the one in")
+    assert "RoPE theta: 500,000 in a sliding-attention layer" in found["cause"]
 
 
 def test_the_command_for_people(yarn_lost):
@@ -45,7 +47,7 @@ def test_the_command_for_people(yarn_lost):
     assert "ok 211 of 211 values are equal." in out
     out = run("verify", yarn_lost, code=1, columns=200).stdout
     assert out.count("====≠ ≠≠≠≠≠ ≠≠≠≠≠") == 8
-    assert "first difference layer 0, step 5, cos: RoPE theta: 500,000" in out
+    assert "first difference layer 0, step 5, cos: default-theta: rope_theta is a default" in out
     assert "Put the rope fields of the published config.json back." in " ".join(out.split())
 
 

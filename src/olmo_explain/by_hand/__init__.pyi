@@ -1,7 +1,10 @@
+from .fault import Fault, Form
+from .faults import FAULTS, known_faults
 from .reference import (
     STEPS,
     Activations,
     Positions,
+    Value,
     embed,
     layer_by_hand,
     linear,
@@ -18,9 +21,13 @@ from .weights import DTYPES, Weights, as_dtype, check_has_weights, check_weights
 
 __all__ = [
     "DTYPES",
+    "FAULTS",
     "STEPS",
     "Activations",
+    "Fault",
+    "Form",
     "Positions",
+    "Value",
     "Weights",
     "as_dtype",
     "check_has_weights",
@@ -29,6 +36,7 @@ __all__ = [
     "differ",
     "embed",
     "frequencies",
+    "known_faults",
     "layer_by_hand",
     "linear",
     "lm_head",

@@ -73,6 +73,15 @@ def rms_norm(
     return (weight * (wide * torch.rsqrt(mean_square + eps))).to(x.dtype)
 
 
+def qk_norm(
+    x: Float[Tensor, "batch pos heads*head_dim"],
+    weight: Float[Tensor, "heads*head_dim"],
+    eps: float,
+) -> Float[Tensor, "batch pos heads*head_dim"]:
+    """RMSNorm over all heads at once, so that one head's q depends on every head's."""
+    return rms_norm(x, weight, eps)
+
+
 def split_heads(
     x: Float[Tensor, "batch pos heads*head_dim"], head_dim: int
 ) -> Float[Tensor, "batch heads pos head_dim"]:
@@ -203,9 +212,9 @@ def layer_by_hand(
     yield "v_proj", (v := linear(x, weight("self_attn.v_proj")))  # (B, T, K·Dh)
     yield "v", (v := split_heads(v, Dh))  # (B, K, T, Dh)
 
-    # 4: QK-norm, over all heads at once, so that one head's q depends on every head's.
-    yield "q_norm", (q := rms_norm(q, weight("self_attn.q_norm"), eps))  # (B, T, H·Dh)
-    yield "k_norm", (k := rms_norm(k, weight("self_attn.k_norm"), eps))  # (B, T, K·Dh)
+    # 4: QK-norm, before the heads are cut apart.
+    yield "q_norm", (q := qk_norm(q, weight("self_attn.q_norm"), eps))  # (B, T, H·Dh)
+    yield "k_norm", (k := qk_norm(k, weight("self_attn.k_norm"), eps))  # (B, T, K·Dh)
 
     # 5: positions enter.
     yield "cos", cos  # (1, T, Dh)

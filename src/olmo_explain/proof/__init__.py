@@ -3,6 +3,6 @@
 `verification` compares, `diagnosis` names the kind of cause of the first difference.
 """
 
-import lazy_loader
+from olmo_explain.doors import door
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = door(__name__, __file__)

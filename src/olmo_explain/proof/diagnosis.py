@@ -47,7 +47,7 @@ ARITHMETIC = {
 }
 
 
-def diagnose(
+def cause_of(
     layer: int | None,
     name: str,
     ours: Tensor,

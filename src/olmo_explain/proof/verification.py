@@ -31,7 +31,8 @@ from olmo_explain.by_hand import (
 )
 from olmo_explain.checkpoint import Checkpoint, OlmoConfig, check_config, check_supported
 from olmo_explain.ids import as_ids, as_mask, check_room
-from olmo_explain.proof.diagnosis import diagnose
+from olmo_explain.proof.diagnosis import cause_of
+from olmo_explain.proof.naming import names_of_fault, said_of
 from olmo_explain.running import (
     ONLY_EAGER,
     RopeMeasurement,
@@ -64,7 +65,9 @@ class StepResult:
 
 @dataclass(frozen=True, repr=False)
 class Verification:
-    """What was compared, in order. `cause`: of the first difference, in words."""
+    """What was compared, in order. `cause`: of the first difference, in words; `faults`: the known
+    faults that it is, by the names of `olmo_explain.diagnose`, none where it is no known one.
+    """
 
     dtype: str
     device: str
@@ -72,6 +75,7 @@ class Verification:
     rope: RopeMeasurement
     steps: list[StepResult]
     cause: str | None
+    faults: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(
         default_factory=lambda: {name: version(name) for name in ("transformers", "torch")}
     )
@@ -97,6 +101,7 @@ class Verification:
             "steps": [asdict(step) for step in self.steps],
             "first_difference": first and asdict(first),
             "cause": self.cause,
+            "diagnosis": " or ".join(self.faults) or None,
             "remedy": self.rope.remedy,
             "ok": self.ok,
         }
@@ -173,6 +178,7 @@ def verify(
         rope=rope,
         steps=comparison.results,
         cause=comparison.cause,
+        faults=comparison.faults,
     )
 
 
@@ -210,6 +216,7 @@ class _Comparison:
         self.exact = self.eager and model.device.type == "cpu" and parts is None
         self.results: list[StepResult] = []
         self.cause: str | None = None
+        self.faults: list[str] = []
         self._positions: dict[str, Positions] = {}
         self._theirs: dict[str, Tensor] = {}  # of the layer at work
         self._stream: Tensor  # what the part before it wrote
@@ -280,7 +287,17 @@ class _Comparison:
         self.results.append(step)
         # Of a model in parts the weights are not all here to look at.
         if not ok and self.cause is None and self.parts is None:
-            self.cause = diagnose(layer, name, ours, theirs, self.model, self.weights, self.config)
+            self.cause = cause_of(layer, name, ours, theirs, self.model, self.weights, self.config)
+            self._name_fault(layer, name, theirs)
+
+    def _name_fault(self, layer: int | None, name: str, theirs: Tensor | None) -> None:
+        """Says the cause in the words of the known fault that it is, where it is one."""
+        if layer is None or theirs is None or name == "resid_pre":
+            return
+        config, mask = self.config, self.attention_mask
+        self.faults = names_of_fault(layer, name, self._theirs, self.weights, config, mask)
+        if self.faults and self.cause:
+            self.cause = said_of(self.faults, self.cause)
 
 
 def _without_padding(

@@ -12,15 +12,17 @@ import os
 import sys
 import warnings
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 
 from olmo_explain.checkpoint import read_config, resolve
+from olmo_explain.doors import is_installed, saying_what_is_missing
 from olmo_explain.errors import ExplainError, UsageError
 from olmo_explain.parallel import leave_it_to_the_first, runner
 from olmo_explain.settings import wrong_setting
+from olmo_explain.terminal.comparing import diff, history
+from olmo_explain.terminal.conformance import diagnose, golden
 from olmo_explain.terminal.options import (
     REPORT_HELP,
     Batch,
@@ -44,10 +46,10 @@ from olmo_explain.terminal.options import (
     parse_ids,
     parse_slice,
 )
-from olmo_explain.terminal.output import Document, PlainRecord, show, to_json
+from olmo_explain.terminal.output import IMPORTING, Document, PlainRecord, show, tell, to_json
 from olmo_explain.terminal.streams import Unwritten, catch_bus_error, take_over
 from olmo_explain.waiting import progress
-from olmo_explain.words import printable, shortened, without_keys
+from olmo_explain.words import shortened
 
 app = typer.Typer(
     help="How a PyTorch transformer reads its weights, on OLMo 3.",
@@ -57,7 +59,6 @@ app = typer.Typer(
 )
 
 QUIET = ("TRANSFORMERS_VERBOSITY", "HF_HUB_VERBOSITY")
-IMPORTING = "Loading PyTorch and transformers"
 
 
 def main() -> None:
@@ -69,7 +70,8 @@ def main() -> None:
     try:
         take_over()
         catch_bus_error()
-        code = app(prog_name="olmo-explain", standalone_mode=False)
+        with saying_what_is_missing():
+            code = app(prog_name="olmo-explain", standalone_mode=False)
         sys.stdout.flush()
     except ExplainError as error:
         _fail(str(error))
@@ -89,8 +91,10 @@ def main() -> None:
                 _fail(str(wrong))
             raise
         leave_it_to_the_first()
-        said = shortened(format_message().rstrip("."))  # empty where help was shown instead
-        _fail(f"{said}. Try: olmo-explain {_command()}--help") if said else sys.exit(2)
+        if not (said := shortened(format_message().rstrip("."))):  # help was shown instead
+            sys.exit(2)
+        stop = "" if said.endswith("?") else "."  # after: Did you mean 'head'?
+        _fail(f"{said}{stop} Try: olmo-explain {_command()}--help")
     sys.exit(code or 0)
 
 
@@ -99,6 +103,8 @@ def _options(
     show_version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> None:
     if show_version:
+        from importlib.metadata import version
+
         print(version("olmo-explain"))
         raise typer.Exit()
 
@@ -228,13 +234,24 @@ def head(
     model: Model,
     layer: Layer = None,
     head: HeadNumber = None,
+    svd: Annotated[
+        bool, typer.Option("--svd", help="Singular values of its slices, of OV and of QK.")
+    ] = False,
     every: Annotated[bool, typer.Option("--all", help="The norms of every head.")] = False,
     as_json: Json = False,
 ) -> None:
     """The rows and columns of one head, and their norms; --all: the norms of every head."""
-    from olmo_explain.checkpoint import Checkpoint, head_norms, initial_norm, read_head
-    from olmo_explain.terminal.weights import print_head, print_norms
+    from olmo_explain.checkpoint import (
+        Checkpoint,
+        head_norms,
+        head_spectra,
+        initial_norm,
+        read_head,
+    )
+    from olmo_explain.terminal.weights import print_head, print_norms, print_spectra
 
+    if svd and every:
+        raise UsageError("--svd is of one head", "Give --layer and --head, without --all")
     which = [number for number in (layer, head) if number is not None]
     if len(which) != (0 if every else 2):
         raise UsageError("Which head is not clear", "Give both --layer and --head, or --all")
@@ -246,19 +263,28 @@ def head(
         show(
             as_json,
             lambda: {
+                "model": source.name,
                 "layer_types": config.layer_types,
                 "initial_norm": initial,
                 "norms": {name: values.tolist() for name, values in norms.items()},
             },
             lambda console: print_norms(console, source.name, config, norms, initial),
         )
-    else:
-        read = read_head(checkpoint, *which)
-        show(
-            as_json,
-            lambda: read.to_dict() | {"initial_norm": initial},
-            lambda console: print_head(console, source.name, read, initial),
-        )
+        return
+    spectra = head_spectra(checkpoint, *which) if svd else None
+    read = spectra.head if spectra else read_head(checkpoint, *which)
+
+    def draw(console: Any) -> None:
+        print_head(console, source.name, read, initial)
+        if spectra:
+            print_spectra(console, spectra)
+
+    about = {"model": source.name, "initial_norm": initial}
+    show(as_json, lambda: (spectra or read).to_dict() | about, draw)
+
+
+app.command()(diff)
+app.command()(history)
 
 
 @app.command()
@@ -295,6 +321,10 @@ def verify(
         raise typer.Exit(1)
 
 
+app.command()(golden)
+app.command()(diagnose)
+
+
 @app.command(help=REPORT_HELP)
 def report(model: Model, output: Output = None, as_json: Json = False) -> None:
     document = Document(output, (".md", ".json")) if output else None
@@ -309,7 +339,7 @@ def report(model: Model, output: Output = None, as_json: Json = False) -> None:
     if document:
         is_markdown = document.path.suffix == ".md"
         document.write(measured.to_markdown() if is_markdown else to_json(measured.to_dict()))
-        _tell(f"Written to {document.path}")
+        tell(f"Written to {document.path}")
     show(as_json, measured.to_dict, lambda console: print_report(console, measured))
     if not measured.ok:
         raise typer.Exit(1)
@@ -337,7 +367,7 @@ def doctor(
         show(as_json, found.to_dict, lambda console: print_doctor(console, found))
         ok = found.ok
     if not ok:
-        raise typer.Exit(1)
+        raise typer.Exit(2 if workshop and not is_installed("torch") else 1)
 
 
 # -- leaving -------------------------------------------------------------------------------------
@@ -359,8 +389,4 @@ def _fail(line: str) -> None:
 
 
 def _say(text: str) -> None:
-    _tell(f"olmo-explain: {text}")
-
-
-def _tell(text: str) -> None:
-    print(printable(without_keys(text), keep="\n"), file=sys.stderr)
+    tell(f"olmo-explain: {text}")

@@ -25,19 +25,24 @@ def print_doctor(console: Console, found: Findings) -> None:
         console.print(NOTE, note)
     for problem in found.problems:
         console.print(PROBLEM, problem)
-    if found.ok:
+    if found.ok and found.rope_regime:
         console.print(OK, "This installation runs OLMo 3 as it was designed.")
+    elif found.ok:
+        console.print(OK, "What is installed here is in order.")
 
 
 def print_preflight(console: Console, checks: list[Check]) -> None:
     """A line a check; beneath one that failed, what is needed and what to do."""
     table = Table(show_header=False, box=None)
+    said: set[str] = set()
     for check in checks:
         mark = OK if check.ok else FAILED if check.required else WARNING
         table.add_row(mark, check.name, check.found)
         if not check.ok:
             table.add_row("", "", f"needed: {check.needed}")
-            table.add_row("", "", Text(check.remedy, "bold"))
+            remedy = "as above" if check.remedy in said else check.remedy
+            table.add_row("", "", Text(remedy, "bold"))
+            said.add(check.remedy)
     console.print(table)
     failed, warnings = (
         sum(not check.ok and check.required is required for check in checks)

@@ -2,6 +2,7 @@
 
 import re
 import reprlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +38,12 @@ MODEL_HELP = (
     "tiny | olmo3-7b | olmo3-32b | a directory | a hub id (owner/name, owner/name@revision) | a URL"
 )
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
+Repository = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="A repository on the hub (owner/name).", show_default=False
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 
 PROMPT_HELP = (
@@ -67,11 +74,14 @@ Dtype = Annotated[
 ]
 
 
-def _path(text: Any) -> Path:
-    if str(text):
-        return Path(text)
-    leave_it_to_the_first()
-    raise UsageError("--output names no file", "Name one that ends in .md or .json")
+def _path(option: str, endings: str) -> Callable[[Any], Path]:
+    def named(text: Any) -> Path:
+        if str(text):
+            return Path(text)
+        leave_it_to_the_first()
+        raise UsageError(f"{option} names no file", f"Name one that ends in {endings}")
+
+    return named
 
 
 Output = Annotated[
@@ -79,7 +89,37 @@ Output = Annotated[
     typer.Option(
         metavar="PATH",
         help="Write the whole report to a file that ends in .md or .json.",
-        parser=_path,
+        parser=_path("--output", ".md or .json"),
+    ),
+]
+
+Golden = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        metavar="PATH",
+        help="The file to write, .safetensors.",
+        parser=_path("--output", ".safetensors"),
+    ),
+]
+GoldenDtype = Annotated[
+    str | None, typer.Option("--dtype", help="float32, bfloat16 or float16; float32 if left out.")
+]
+EngineFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="What an engine gave, with ids and logits: .safetensors, .npz or .json.",
+        parser=_path("FILE", ".safetensors, .npz or .json"),
+        show_default=False,
+    ),
+]
+EngineDtype = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        help="What the engine computed in: float32, bfloat16 or float16; as its logits tell if "
+        "left out.",
     ),
 ]
 
@@ -100,6 +140,21 @@ Layer = Annotated[int | None, typer.Option(**whole("--layer"), help="The layer's
 HeadNumber = Annotated[
     int | None, typer.Option(**whole("--head"), help="The head's number, from 0.")
 ]
+Revisions = Annotated[
+    str | None,
+    typer.Option(
+        metavar="a,b,c", help="Branches, tags or commits; patterns too, such as 'stage1-step*'."
+    ),
+]
+EveryNth = Annotated[
+    int, typer.Option(**whole("--every", 1, 10**6), help="Of all these only every n-th.")
+]
+Projections = Annotated[
+    str,
+    typer.Option(
+        metavar="q,k,v,o", help="Which of the head's slices; for o all of o_proj travels."
+    ),
+]
 Positions = Annotated[int, typer.Option(**whole("--seq", 1, MOST), help="Positions.")]
 Batch = Annotated[int, typer.Option(**whole("--batch", 1, MOST), help="Sequences.")]
 
@@ -113,6 +168,13 @@ def parse_ids(text: str | None) -> list[int] | None:
         raise UsageError(
             f"--ids {reprlib.repr(text)} cannot be read", "Write whole numbers, as 5,6,7"
         ) from None
+
+
+def parse_names(option: str, text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise UsageError(f"{option} {reprlib.repr(text)} cannot be read", "Write names, as a,b,c")
+    return names
 
 
 def parse_slice(option: str, text: str | None) -> slice | None:

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import stat
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from rich.text import Text
 from olmo_explain.errors import UsageError
 from olmo_explain.words import UNSEEN, printable, without_keys
 
+IMPORTING = "Loading PyTorch and transformers"
 WIDEST = 10_000  # columns
 OK, PROBLEM = Text("ok", "bold green"), Text("problem", "bold red")
 
@@ -30,9 +32,17 @@ def show(
 ) -> None:
     """One of the two: a JSON object on stdout and nothing else, or what a person reads."""
     if as_json:
-        print(to_json(data()))
+        line = to_json(data())
+        if not (sys.stdout.encoding or "utf-8").lower().startswith("utf"):  # Windows' pipes
+            line = json.dumps(json.loads(line))
+        print(line)
     else:
         draw(_Console())
+
+
+def tell(text: str) -> None:
+    """Says something beside the result: a line on stderr."""
+    print(printable(without_keys(text), keep="\n"), file=sys.stderr)
 
 
 def grid(title: str, *columns: str, right: Iterable[str] = (), fold: Iterable[str] = ()) -> Table:
@@ -141,18 +151,35 @@ class Document:
         """Puts the text there, in the place of what was there. UsageError where that fails."""
         self._write(text, keep=True)
 
+    def write_parts(self, parts: Iterable[bytes]) -> None:
+        """The same of bytes that are still being made, which takes long: a signal ends it."""
+        before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+        try:
+            with self._part.open("wb") as file:
+                file.writelines(parts)
+            with _undisturbed():
+                self._keep()
+        except OSError as error:
+            raise self._unwritable(error) from error
+        finally:
+            self._part.unlink(missing_ok=True)
+            signal.signal(signal.SIGTERM, before)
+
     def _write(self, text: str, *, keep: bool) -> None:
         with _undisturbed():
             try:
                 self._part.write_text(text, encoding="utf-8", errors="replace")
                 if keep:
-                    if self._target.exists():
-                        shutil.copymode(self._target, self._part)
-                    self._part.replace(self._target)
+                    self._keep()
             except OSError as error:
                 raise self._unwritable(error) from error
             finally:
                 self._part.unlink(missing_ok=True)
+
+    def _keep(self) -> None:
+        if self._target.exists():
+            shutil.copymode(self._target, self._part)
+        self._part.replace(self._target)
 
     def _unwritable(self, error: OSError) -> UsageError:
         return UsageError(

@@ -12,6 +12,8 @@ import signal
 import sys
 from typing import Any
 
+BROKEN_PIPE = (errno.EPIPE, errno.EINVAL if os.name == "nt" else errno.EPIPE)  # as Windows says it
+
 
 class Unwritten(Exception):
     """A result that stdout did not take.
@@ -21,7 +23,7 @@ class Unwritten(Exception):
 
     def __init__(self, error: OSError):
         super().__init__(error.strerror or str(error))
-        self.is_broken_pipe = error.errno == errno.EPIPE
+        self.is_broken_pipe = error.errno in BROKEN_PIPE
 
 
 def take_over() -> None:
