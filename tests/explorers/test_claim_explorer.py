@@ -1,4 +1,4 @@
-"""The ledger in Chromium: it filters as Python does, and its rows lead to chapters that exist."""
+"""The ledger in Chromium: it filters as Python does, and its lines lead to chapters that exist."""
 
 import re
 from collections import Counter
@@ -12,9 +12,9 @@ from playwright.sync_api import Locator, expect
 import olmo_explain as oe
 from olmo_explain.explorers import explore_claims
 from olmo_explain.explorers.claims import ALL, ClaimExplorer
-from olmo_explain.report import ALL_CLAIMS, SECTIONS, VERDICTS, CheckedClaim, Report
-from olmo_explain.report.remeasuring import cell
+from olmo_explain.report import ALL_CLAIMS, SECTIONS, SLIPS, VERDICTS, CheckedClaim, Report
 from olmo_explain.report.sections.scripts import SUCCESSORS
+from olmo_explain.words import text as written
 
 ROOT = Path(__file__).parents[2]
 AXE = files("axe_playwright_python") / "axe.min.js"
@@ -40,14 +40,20 @@ def ledger(page, explorer, publish) -> Locator:
 def shown(ledger: Locator) -> list[str]:
     """The ids of the claims in sight, in order."""
     ledger.page.evaluate(DRAWN)
-    rows = ledger.locator("tbody tr:visible:not(.oe-claims-section)")
-    return rows.locator(".oe-claims-how code").all_inner_texts()
+    return ledger.locator(".oe-claims-about code").all_text_contents()
+
+
+def groups(ledger: Locator) -> dict[str, int]:
+    """The headings, and the numbers beside them."""
+    texts = ledger.locator(".oe-claims-group h3").all_text_contents()
+    return {name: int(number) for name, number in (text.rsplit(" ", 1) for text in texts)}
 
 
 def counts(ledger: Locator) -> dict[str, int]:
     """What stands beside the radio buttons."""
-    values = ledger.get_by_role("radio").evaluate_all("all => all.map((one) => one.value)")
-    numbers = ledger.locator(".oe-claims-verdicts b").all_inner_texts()
+    fieldset = ledger.get_by_role("group", name="Verdict")
+    values = fieldset.get_by_role("radio").evaluate_all("all => all.map((one) => one.value)")
+    numbers = fieldset.locator("b").all_inner_texts()
     return dict(zip(values, map(int, numbers), strict=True))
 
 
@@ -68,7 +74,7 @@ CHOICES = [
 
 @pytest.mark.parametrize(("verdict", "section", "search"), CHOICES)
 def test_the_page_shows_what_python_shows(ledger, explorer, verdict, section, search):
-    ledger.locator(f"input[value={verdict}]").check()
+    ledger.locator(f"input[value={verdict}]").check(force=True)
     ledger.get_by_label("Section", exact=True).select_option(section)
     ledger.get_by_label("Search", exact=True).fill(search)
     explorer.section, explorer.search = section, search
@@ -78,32 +84,48 @@ def test_the_page_shows_what_python_shows(ledger, explorer, verdict, section, se
     assert shown(ledger) == [claim.id for claim in explorer.shown]
     assert counts(ledger) == {ALL: found.total()} | {v: found[v] for v in VERDICTS}
     number = f"{len(explorer.shown)} of {len(ALL_CLAIMS)} claims"
-    expect(ledger.locator(".oe-note")).to_contain_text(number)
-    titles = ledger.locator(".oe-claims-section:visible").all_inner_texts()
-    assert titles == list(dict.fromkeys(claim.section for claim in explorer.shown))
+    expect(ledger.locator(".oe-label")).to_have_text(f"{number} shown")
+    corrected = {slip: sum(c.id in ids for c in explorer.shown) for slip, ids in SLIPS.items()}
+    expected = {slip: number for slip, number in corrected.items() if number}
+    assert dict(list(groups(ledger).items())[: len(expected)]) == expected
+
+    ledger.get_by_role("radio", name="section").check(force=True)
+    explorer.group = "section"
+    assert shown(ledger) == [claim.id for claim in explorer.shown]
+    assert list(groups(ledger).items()) == list(Counter(c.section for c in explorer.shown).items())
 
 
-def test_every_claim_is_written_out(ledger, report):
-    """All that a row says, its verdict in a word and a mark, and headings for screen readers."""
-    rows = ledger.locator("tbody tr:not(.oe-claims-section)")
-    assert rows.count() == len(report.claims)
-    texts = rows.all_inner_texts()
+def test_a_claim_is_one_line_and_opens(ledger, report):
+    """Its verdict as a mark that is heard as a word; what it takes to believe it, when opened."""
+    lines = ledger.locator(".oe-claims-group li")
+    expect(lines).to_have_count(len(report.claims))
     marks = {"reproduced": "✓", "corrected": "≠", "recorded": "○"}
-    for claim, text in zip(report.claims, texts, strict=True):
-        said = " ".join(text.split())
-        for part in (claim.statement, claim.how, claim.why, claim.verdict, value(claim)):
-            assert " ".join(part.split()) in said, (claim.id, part)
-        assert marks[claim.verdict] in said
-    headings = ledger.get_by_role("columnheader").all_inner_texts()
-    assert headings == ["verdict", "claim", "measured", "shown in"]
+    by_id = {claim.id: claim for claim in report.claims}
+    for id, texts in zip(shown(ledger), lines.evaluate_all(PARTS), strict=True):
+        claim, (summary, about) = by_id[id], texts
+        assert summary.startswith(f"{marks[claim.verdict]}{claim.verdict}: {claim.statement}")
+        assert summary.endswith(value(claim))
+        for part in (claim.how, claim.why):
+            assert " ".join(part.split()) in about, (id, part)
+        assert claim.how not in summary
+    first = lines.first
+    expect(first.locator("dl")).to_be_hidden()
+    first.locator("summary").click()
+    expect(first.get_by_text(by_id[shown(ledger)[0]].how, exact=True)).to_be_visible()
+
+
+PARTS = """all => all.map((line) => [...line.firstChild.children].map(
+    (part) => part.textContent.replace(/\\s+/g, " ")))"""
 
 
 def value(claim: CheckedClaim) -> str:
-    """What is measured, or from the report's value to that; the very long is in the note alone."""
-    claimed, measured = cell(claim.claimed), cell(claim.measured)
+    """What is measured, or from the report's value to that; the very long when it is opened."""
+    claimed, measured = written(claim.claimed, digits=10), written(claim.measured, digits=10)
+    if claim.verdict == "recorded":
+        return "not measured here"
     if claim.verdict == "corrected":
-        return f"{claimed} → {measured}" if len(claimed + measured) <= 120 else "see the note"
-    return measured if len(measured) <= 120 else "as claimed"
+        return f"{claimed} → {measured}" if len(claimed + measured) <= 64 else "another value"
+    return measured if len(measured) <= 64 else "as reported"
 
 
 def test_by_keyboard_alone(ledger, page, explorer):
@@ -113,6 +135,8 @@ def test_by_keyboard_alone(ledger, page, explorer):
     assert shown(ledger) == [claim.id for claim in explorer.shown]
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Tab")
+    expect(ledger.get_by_role("radio", name="what went wrong")).to_be_focused()
+    page.keyboard.press("Tab")
     page.keyboard.press("4")  # the section that begins with it
     page.keyboard.press("Tab")
     page.keyboard.type("mlp")
@@ -121,19 +145,34 @@ def test_by_keyboard_alone(ledger, page, explorer):
     page.keyboard.press("Tab")
     expect(ledger.get_by_role("region", name="The ledger")).to_be_focused()
     page.keyboard.press("Tab")
-    expect(ledger.get_by_role("link").locator("visible=true").first).to_be_focused()
+    lines = ledger.locator("summary")
+    expect(lines.first).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(lines.nth(1)).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(ledger.get_by_role("link").locator("visible=true")).to_be_focused()
+
+
+def test_an_opened_line_stays_open_while_others_come_and_go(ledger):
+    line = ledger.locator("details").first
+    line.locator("summary").click()
+    for words in ("param", ""):
+        ledger.get_by_label("Search", exact=True).fill(words)
+        ledger.page.evaluate(DRAWN)
+        expect(line).to_have_attribute("open", "")
 
 
 def test_nothing_found_is_said_and_can_be_undone(ledger, page):
     button = ledger.get_by_role("button", name="Clear the filters")
     expect(button).to_be_hidden()
-    ledger.locator("input[value=recorded]").check()
+    ledger.locator("input[value=recorded]").check(force=True)
     ledger.get_by_label("Section", exact=True).select_option(SECTIONS[2])
     search = ledger.get_by_label("Search", exact=True)
     search.fill("<b>nothing</b>")
     said = f"No claim in “{SECTIONS[2]}” is recorded and holds “<b>nothing</b>”."
     expect(ledger.locator(".oe-claims-nothing")).to_contain_text(said)
-    expect(ledger.get_by_role("table")).to_be_hidden()
+    expect(ledger.locator(".oe-claims-list")).to_be_hidden()
     button.press("Enter")
     assert len(shown(ledger)) == len(ALL_CLAIMS)
     expect(search).to_be_focused()
@@ -143,16 +182,16 @@ def test_nothing_found_is_said_and_can_be_undone(ledger, page):
 
 def test_the_count_is_spoken_once_the_reader_pauses(ledger):
     spoken = ledger.get_by_role("status")
-    ledger.locator("input[value=recorded]").check()
+    ledger.locator("input[value=recorded]").check(force=True)
     recorded = len(shown(ledger))
     expect(spoken).to_have_text(f"{recorded} of {len(ALL_CLAIMS)} claims shown.")
     ledger.get_by_label("Search", exact=True).fill("no claim says this")
     expect(spoken).to_have_text("No claim is left.")
 
 
-def test_every_claim_leads_to_a_chapter(ledger, report):
-    links = ledger.get_by_role("link").evaluate_all("all => all.map((a) => a.getAttribute('href'))")
-    assert links == [f"{claim.chapter}.html" for claim in report.claims]
+def test_every_claim_leads_to_a_chapter(ledger, explorer, report):
+    links = ledger.locator("dl a").evaluate_all("all => all.map((a) => a.getAttribute('href'))")
+    assert links == [f"{claim.chapter}.html" for claim in explorer.shown]
     for claim in report.claims:
         assert (ROOT / "notebooks" / f"{claim.chapter}.ipynb").exists(), claim.id
 
@@ -166,42 +205,49 @@ def test_every_claim_leads_to_a_chapter(ledger, report):
     ],
 )
 def test_links_where_the_notebook_lives(page, explorer, publish, address, href):
-    """In JupyterLab a row leads to the notebook, in a tab of its own; elsewhere to nothing."""
+    """In JupyterLab a line leads to the notebook, in a tab of its own; elsewhere to nothing."""
     # A live notebook holds no saved state: gone before the widget is drawn.
     gone = "<script>document.querySelector('[type$=\"state+json\"]').remove()</script>"
     html = publish(explorer).read_text(encoding="utf-8").replace("</html>", gone)
     page.route("http://lab.test/**", lambda r: r.fulfill(body=html, content_type="text/html"))
     page.goto(f"http://lab.test/{address}")
-    row = page.locator(".oe-claims tr", has=page.get_by_text("calls.total", exact=True))
+    line = page.locator(".oe-claims li", has=page.get_by_text("calls.total", exact=True))
+    line.locator("summary").click()
     if href is None:
-        expect(row.locator(".oe-claims-chapter")).to_have_text("chapter 10")
+        expect(line.locator("dd", has_text="chapter 10")).to_be_visible()
         expect(page.get_by_role("link")).to_have_count(0)
     else:
-        expect(row.get_by_role("link", name="chapter 10")).to_have_attribute("href", href)
-        expect(row.get_by_role("link")).to_have_attribute("target", "_blank")
+        expect(line.get_by_role("link", name="chapter 10")).to_have_attribute("href", href)
+        expect(line.get_by_role("link")).to_have_attribute("target", "_blank")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 780])
-def test_it_is_accessible_and_fits_a_phone(page, explorer, publish, width, theme):
+@pytest.mark.parametrize("width", [280, 390, 616, 640, 780])
+def test_it_is_accessible_and_fits(page, explorer, publish, width, theme):
     page.set_viewport_size({"width": width, "height": 844})
     page.goto(publish(explorer, theme=theme).as_uri())
-    expect(page.get_by_role("table")).to_be_visible()
+    ledger = page.locator(".oe-claims")
+    ledger.locator("summary").nth(9).click()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     inside = page.locator(".oe-claims-list").evaluate("n => n.scrollWidth - n.clientWidth")
     assert inside <= 0
     page.evaluate(AXE.read_text())
     found = page.evaluate("axe.run('.oe-claims', { resultTypes: ['violations'] })")
     assert not [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]]
-    # Drawn as cards or not, it stays a table.
-    rows = page.get_by_role("table").get_by_role("row")
-    assert rows.count() == 1 + len(SECTIONS) + len(ALL_CLAIMS)
-    for target in page.locator(".oe-claims-verdicts label, .oe-claims select").all():
-        assert target.bounding_box()["height"] >= 44
+    targets = ledger.locator("summary, .oe-whole, input[type=search]")
+    for height in targets.evaluate_all("all => all.map((one) => one.offsetHeight)"):
+        assert height >= 44
+    # Nothing is shredded: the shortest word is not in a column of letters.
+    for part in (".oe-claims-says", ".oe-claims-values"):
+        boxes = ledger.locator(part).evaluate_all(
+            "all => all.map((one) => [one.offsetHeight, one.textContent.length])"
+        )
+        assert all(height <= 24 * (2 + length / 14) for height, length in boxes)
 
 
 def test_python_refuses_what_the_page_cannot_show(explorer):
-    for trait, value in {"verdict": "doubtful", "section": "7. Outlook"}.items():
+    refused = {"verdict": "doubtful", "section": "7. Outlook", "group": "verdict"}
+    for trait, value in refused.items():
         with pytest.raises(traitlets.TraitError):
             setattr(explorer, trait, value)
     assert len(explorer.shown) == len(ALL_CLAIMS)
@@ -236,7 +282,7 @@ def test_the_chapter_shows_every_claim(book, browser, report):
     page = browser.new_page()
     page.goto((book.html / "notebooks" / "13_the_report.html").as_uri())
     ledger = page.locator(".oe-claims")
-    assert shown(ledger) == [claim.id for claim in report.claims]
-    for href in ledger.get_by_role("link").evaluate_all("all => all.map((a) => a.href)"):
+    assert shown(ledger) == [claim.id for claim in oe.explore_claims(report).shown]
+    for href in ledger.locator("dl a").evaluate_all("all => all.map((a) => a.href)"):
         assert Path(href.removeprefix("file://")).exists(), href
     page.close()

@@ -1,23 +1,27 @@
-"""The byte, step and RoPE explorers on their pages, opened as files: they answer as Python does.
+"""The step explorer on its page, opened as a file: it answers as Python does.
 
-The head explorer is in tests/book/test_pages.py, the cost explorer in test_cost_explorer.py.
+The head explorer is in tests/book/test_pages.py, the others in files of their own.
 """
 
 import random
 from collections.abc import Callable, Iterator
 
 import pytest
-import torch
 from playwright.sync_api import Locator, Page, expect
 
 import olmo_explain as oe
-from olmo_explain.by_hand import STEPS, cos_sin, frequencies
-from olmo_explain.checkpoint import REGIMES, Rope, preset
-from olmo_explain.errors import OutOfRange, UsageError
+from olmo_explain.by_hand import STEPS
+from olmo_explain.errors import OutOfRange
 from olmo_explain.running import NEAR, prompt_ids
 
 # A choice is drawn in the next frame, and may then change what the other controls allow.
 DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+CLICK = """(canvas, [row, column]) => {
+    const { left, top, width, height } = canvas.getBoundingClientRect();
+    const clientX = left + ((column + 0.5) * width) / canvas.width;
+    const clientY = top + ((row + 0.5) * height) / canvas.height;
+    canvas.dispatchEvent(new MouseEvent("click", { clientX, clientY }));
+}"""
 TYPE = "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }"
 
 
@@ -50,34 +54,9 @@ def cell(explorer: Locator, row: str, column: int = 0) -> Locator:
     return explorer.locator("tr", has=header).locator("td").nth(column)
 
 
-def test_the_byte_explorer_shows_the_files_bytes(chapter):
-    explorer = chapter("02_weights_on_disk").locator(".oe-bytes")
-    data = (preset("tiny").directory / "model.safetensors").read_bytes()
-    checkpoint, draw = oe.Checkpoint("tiny"), random.Random(0)
-    tensors = oe.explore_bytes("tiny").tensors
-    for at in range(12):
-        about = tensors[at % len(tensors)]
-        row = about["firstRow"] + draw.randrange(about["rows"])
-        column = draw.randrange(about["shape"][-1])
-        select(explorer, "Tensor", about["name"])
-        slide(explorer, "Row", row)
-        slide(explorer, "Column", column)
-
-        offset = about["start"] + (row * about["shape"][-1] + column) * 2
-        expect(cell(explorer, "this number at byte")).to_have_text(f"{offset:,}")
-        shown = explorer.locator(".oe-bytes-dump .oe-chosen").all_inner_texts()
-        assert bytes.fromhex("".join(shown)) == data[offset : offset + 2]
-        bits = int.from_bytes(data[offset : offset + 2], "little")
-        drawn = explorer.locator(".oe-bytes-cells i").all_inner_texts()
-        assert int("".join(drawn), 2) == bits
-        value = float(explorer.locator(".oe-bytes-value output").inner_text())
-        numbers = checkpoint.read(about["name"])
-        assert value == (numbers[row, column] if numbers.ndim == 2 else numbers[column])
-
-
-def test_the_step_explorer_shows_what_the_reference_computed(chapter):
-    explorer = chapter("05_attention").locator(".oe-steps")
+def test_the_step_explorer_shows_what_the_reference_computed(opened):
     widget = oe.explore_steps("tiny")
+    page = opened(widget, live=False)
     model, tokenizer = oe.load("tiny", "bfloat16")
     values = oe.run_by_hand(model, prompt_ids(model, tokenizer, prompt=NEAR))
     draw = random.Random(0)
@@ -85,27 +64,29 @@ def test_the_step_explorer_shows_what_the_reference_computed(chapter):
         name, layer = list(STEPS)[at], draw.randrange(len(widget.layer_types))
         heads, tokens, numbers = widget.steps[at]["matrices"]
         head, token, number = map(draw.randrange, (heads, tokens, numbers))
-        slide(explorer, "Layer", layer)
-        slide(explorer, "Value", at)
+        page.locator(".oe-layers input").nth(layer).check()
+        page.get_by_role("radio", name=name, exact=True).check()
+        expect(page.locator(".oe-steps h3")).to_contain_text(f"{name},")
+        expect(page.locator(".oe-steps-heads")).to_be_visible(visible=heads > 1)
         if heads > 1:
-            slide(explorer, "Head", head)
-        keyed = widget.steps[at]["axes"][-1] == "T"
-        slide(explorer, "Query" if keyed else "Token", token)
-        slide(explorer, "Key" if keyed else "Number", number)
-        expect(explorer.locator(".oe-steps-keys")).to_be_visible(visible=keyed)
+            page.locator(".oe-steps-heads input").nth(head).check()
+        page.locator(".oe-cells canvas").evaluate(CLICK, [token, number])
+        page.evaluate(DRAWN)
 
         value = values[layer, name][0].bfloat16()
         if name == "z":
             value = value.transpose(0, 1)
         expected = value.reshape(heads, tokens, numbers)[head, token, number].item()
-        shown = explorer.locator(".oe-control output").last
-        said = str_of(expected)
+        said = str_of(expected).replace("-", "−", 1)
         if name in ("mask", "masked_scores", "pattern"):
             hidden = values[layer, "mask"][0, 0, token, number] < -1e38
             said = said if not hidden else "0, hidden" if name == "pattern" else "hidden"
-        expect(shown).to_have_text(said)
-        expect(cell(explorer, "max |Δ| to the real module")).to_have_text("0: every bit is equal")
-        expect(cell(explorer, "shape")).to_contain_text(" × ".join(widget.steps[at]["axes"]))
+        expect(page.locator(".oe-steps-value")).to_have_text(said)
+        proof = page.locator(".oe-steps-proof")
+        expect(proof).to_have_text("✓ equal to the real module’s, bit for bit")
+        expect(page.locator(".oe-steps-about")).to_contain_text(
+            " × ".join(widget.steps[at]["axes"])
+        )
 
 
 def str_of(value: float) -> str:
@@ -116,47 +97,11 @@ def str_of(value: float) -> str:
     return f"{value:.25f}".rstrip("0") if abs(value) >= 1e-6 else text.replace("e-0", "e-")
 
 
-def test_the_rope_explorer_turns_as_the_reference_does(chapter):
-    explorer = chapter("06_positions").locator(".oe-rope")
-    config, draw = oe.read_config("olmo3-7b"), random.Random(0)
-    yarn = config.rope["full_attention"]
-    columns = [Rope("default", yarn.rope_theta), yarn]
-    for at in range(12):
-        pair, position = draw.randrange(config.head_dim // 2), draw.randrange(2000)
-        kind, regime = ("sliding", "full")[at % 2], REGIMES[at % 3]
-        slide(explorer, "Pair", pair)
-        slide(explorer, "Position", position)
-        select(explorer, "In", f"{kind}_attention")
-        select(explorer, "What runs", regime)
-
-        for column, rope in enumerate(columns):
-            turns = frequencies(rope, config.head_dim)[pair].item()
-            cos, sin = cos_sin(rope, config.head_dim, torch.tensor([position]))
-            assert shown(explorer, "radians a position", column) == pytest.approx(turns, rel=1e-5)
-            assert shown(explorer, "cos", column) == pytest.approx(cos[0, 0, pair].item(), abs=2e-3)
-            assert shown(explorer, "sin", column) == pytest.approx(sin[0, 0, pair].item(), abs=2e-3)
-            growth = rope.attention_factor**2
-            assert shown(explorer, "score grows by", column) == pytest.approx(growth, rel=1e-5)
-        widget = oe.explore_rope(pair=pair, position=position)
-        widget.layer_type, widget.regime = f"{kind}_attention", regime
-        applied = explorer.locator("th.oe-rope-applied")
-        expect(applied).to_have_text("YaRN" if widget.applied == yarn else "default")
-        right = widget.applied == config.rope[widget.layer_type]
-        verdict = explorer.locator(".oe-rope-verdict")
-        expect(verdict).to_contain_text("as the model was trained" if right else "not what it was")
-
-
-def shown(explorer: Locator, row: str, column: int) -> float:
-    return float(cell(explorer, row, column).inner_text())
-
-
 @pytest.mark.parametrize(
     ("name", "selector", "label"),
     [
-        ("02_weights_on_disk", ".oe-bytes", "Row"),
-        ("05_attention", ".oe-steps", "Value"),
         ("06_positions", ".oe-rope", "Pair"),
-        ("12_flops", ".oe-costs", "Positions"),
+        ("12_flops", ".oe-costs", "Positions on the axis"),
     ],
 )
 def test_the_keyboard_moves_every_explorer(chapter, name, selector, label):
@@ -169,18 +114,6 @@ def test_the_keyboard_moves_every_explorer(chapter, name, selector, label):
 
 
 def test_python_knows_the_choice_and_refuses_others():
-    explorer = oe.explore_bytes("tiny")
-    explorer.tensor, explorer.row, explorer.column = "model.norm.weight", 0, 5
-    assert explorer.value == oe.Checkpoint("tiny").read("model.norm.weight")[5]
-    with pytest.raises(OutOfRange, match=r"no row 2048\. It has 2048 rows"):
-        oe.explore_bytes("tiny", ["model.embed_tokens.weight"], first_row=2048)
     with pytest.raises(OutOfRange, match=r"no layer 8"):
         oe.explore_heads("tiny", layer=8)
     assert oe.explore_steps("tiny", layer=3, step="pattern").at == list(STEPS).index("pattern")
-
-
-def test_rope_needs_a_model_with_yarn(tmp_path):
-    fields = preset("olmo3-7b").read("config.json").decode().replace('"yarn"', '"default"')
-    (tmp_path / "config.json").write_text(fields)
-    with pytest.raises(UsageError, match="scales no layer with YaRN"):
-        oe.explore_rope(str(tmp_path))

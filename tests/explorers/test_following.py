@@ -11,19 +11,22 @@ TYPED = "(field, text) => { field.value = text; field.dispatchEvent(new Event('i
 
 
 @pytest.mark.parametrize(
-    ("explore", "label", "own", "chapters"),
+    ("explore", "label", "own", "chapters", "at_once"),
     [
-        (oe.explore_rope, "Position", "10", "1000"),
-        (oe.explore_costs, "Positions, exactly", "11", "4096"),
+        (oe.explore_rope, "Position", "10", "1000", False),
+        (oe.explore_costs, "Positions", "11", "4096", True),
     ],
     ids=["rope", "costs"],
 )
-def test_length_is_the_default_and_leads_back(known, explore, label, own, chapters):
+def test_length_is_offered_and_leads_back(known, explore, label, own, chapters, at_once):
     page, urls = known(explore(), text=OWN), []
     page.on("request", lambda sent: urls.append(sent.url))
     control, line = page.get_by_label(label, exact=True), page.locator(".oe-sentence-length")
-    expect(control).to_have_value(own)
     expect(line).to_contain_text("Your sentence has 11 tokens")
+    expect(control).to_have_value(own if at_once else chapters)
+    if not at_once:
+        line.get_by_role("button", name=f"Yours: {own}").click()
+        expect(control).to_have_value(own)
     line.get_by_role("button", name=f"The chapter’s: {int(chapters):,}").click()
     expect(control).to_have_value(chapters)
     line.get_by_role("button", name=f"Yours: {own}").click()
@@ -38,7 +41,9 @@ def test_another_tab_is_heard(known):
     page = known(oe.explore_rope(), text=OWN)
     other = page.context.new_page()
     other.goto(page.url)
-    expect(other.get_by_label("Position", exact=True)).to_have_value("10")
+    page.get_by_role("button", name="Yours: 10").click()
+    expect(page.get_by_label("Position", exact=True)).to_have_value("10")
+    expect(other.get_by_label("Position", exact=True)).to_have_value("1000")
     other.evaluate("olmo.sentence.set('To be', [1, 2])")
     page.bring_to_front()  # a tab behind another may draw no frame
     expect(page.get_by_label("Position", exact=True)).to_have_value("1")
@@ -51,7 +56,7 @@ def test_tokens_lead_to_their_rows_and_back(known, tiny):
     data = (preset("tiny").directory / "model.safetensors").read_bytes()
     start = oe.Checkpoint("tiny").tensor("model.embed_tokens.weight").start
     tokens, row = page.get_by_role("toolbar"), page.get_by_label("Row", exact=True)
-    page.get_by_label("Tensor").select_option("model.layers.0.mlp.down_proj.weight")
+    page.get_by_label("Tensor", exact=True).select_option("model.layers.0.mlp.down_proj.weight")
     row.evaluate(TYPED, 5)
     ids = tiny[1](OWN)["input_ids"]
     saved = next(at for at, token in enumerate(ids) if token < 128)
@@ -59,16 +64,21 @@ def test_tokens_lead_to_their_rows_and_back(known, tiny):
     for at in (saved, farther):
         tokens.get_by_role("button").nth(at).click()
         expect(row).to_have_value(str(ids[at]))
-        expect(page.get_by_label("Tensor")).to_have_value("model.embed_tokens.weight")
-        shown = page.locator(".oe-bytes-dump .oe-chosen").all_inner_texts()
+        expect(page.get_by_label("Tensor", exact=True)).to_have_value("model.embed_tokens.weight")
+        shown = page.locator(".oe-bytes-dump .oe-chosen code").all_inner_texts()
         place = start + ids[at] * 128 * 2
         assert bytes.fromhex("".join(shown)) == data[place : place + 2]
-    expect(page.locator(".oe-bytes-picture + .oe-note")).to_contain_text("of 2,048 are shown")
+    first = ids[farther] - 64  # the row is in the middle of those that are drawn
+    expect(page.locator(".oe-bytes")).to_contain_text(
+        f"rows {first:,} to {first + 127:,} are drawn"
+    )
     page.keyboard.press("Home")
     expect(tokens.get_by_role("button").first).to_be_focused()
     page.get_by_role("button", name="Back to row 5").click()
     expect(row).to_have_value("5")
-    expect(page.get_by_label("Tensor")).to_have_value("model.layers.0.mlp.down_proj.weight")
+    expect(page.get_by_label("Tensor", exact=True)).to_have_value(
+        "model.layers.0.mlp.down_proj.weight"
+    )
 
 
 def test_without_a_sentence_they_show_the_chapters(opened, asked):

@@ -20,7 +20,7 @@ def test_python_sets_the_text_and_everything_follows(tiny):
     explorer.text = "To be, or not"
     assert (len(explorer.tokens), explorer.query) == (5, 4)
     explorer.text = explorer.own_text
-    assert len(explorer.tokens) == 35
+    assert len(explorer.tokens) == 11
 
 
 def test_python_walks_through_the_steps_of_another_text():

@@ -71,6 +71,7 @@ WRONG = [
     ("at", -1),
     ("written", [2048]),
     ("rope", "none"),
+    ("fault", "gelu"),
     ("text", 3),
     ("text", "a\ud800"),
 ]

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -22,6 +23,12 @@ AXE = files("axe_playwright_python") / "axe.min.js"
 OWN = "I gave you a horse, you gave me a mule"
 TYPED = "(field, text) => { field.value = text; field.dispatchEvent(new Event('input')); }"
 DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+CLICK = """(canvas, [row, column]) => {
+    const { left, top, width, height } = canvas.getBoundingClientRect();
+    const clientX = left + ((column + 0.5) * width) / canvas.width;
+    const clientY = top + ((row + 0.5) * height) / canvas.height;
+    canvas.dispatchEvent(new MouseEvent("click", { clientX, clientY }));
+}"""
 STORED = "localStorage.getItem('olmo-explain.sentence')"
 # The positions that all sessions of explorers have computed.
 SPY = """async () => {
@@ -87,8 +94,21 @@ def ids_of(tiny, text: str) -> list[int]:
     return prompt_ids(*tiny, text)[0].tolist()
 
 
-def caption(page: Page) -> Locator:
-    return page.locator(".oe-heads caption")
+def tokens(page: Page) -> Locator:
+    """Those of the sentence that the head explorer shows: the last is the one that looks."""
+    return page.locator(".oe-heads .oe-chips input")
+
+
+def said(page: Page, name: str = "heads") -> Locator:
+    return page.locator(f".oe-{name} .oe-readout")
+
+
+def click_cell(page: Page, name: str, row: int, column: int) -> None:
+    page.locator(f".oe-{name} .oe-cells canvas").evaluate(CLICK, [row, column])
+
+
+def choose(page: Page, group: str, at: int) -> None:
+    page.locator(f"{group} input").nth(at).check()
 
 
 # -- loaded at the first touch, and not before -----------------------------------------------------
@@ -99,7 +119,7 @@ def test_the_model_is_loaded_at_the_first_touch_and_says_how_far(served, heads, 
     page, held = served(heads), []
     page.route("**/tiny/3.js*", lambda route: held.append(route))
     page.wait_for_load_state("networkidle")
-    expect(says(page)).to_have_text("The chapter’s sentence: 35 tokens. Type your own.")
+    expect(says(page)).to_have_text("The chapter’s sentence: 11 tokens. Type your own.")
     assert asked == []
     field = bar(page).get_by_label("Sentence")
     if touch == "focus":
@@ -111,7 +131,7 @@ def test_the_model_is_loaded_at_the_first_touch_and_says_how_far(served, heads, 
     expect(page.locator(".oe-status")).to_have_text("Loading tiny: 7 of 8 parts.")
     field.fill(OWN)
     expect(says(page)).to_have_text(loading.replace("is the", "is still the"))
-    expect(caption(page)).to_contain_text("token 34")
+    expect(tokens(page)).to_have_count(11)
     held[0].continue_()
     expect(says(page)).to_contain_text("Your sentence: 12 tokens.")
     assert len(asked) == len(set(asked)) == 9  # the engine and eight parts, each once
@@ -125,7 +145,7 @@ def test_a_script_that_does_not_arrive_is_said_and_the_next_touch_tries_again(se
     expect(says(page)).to_contain_text("The model did not arrive")
     expect(says(page)).to_contain_text("What is shown is still the chapter’s sentence.")
     expect(page.locator(".oe-status")).to_contain_text("The model did not arrive")
-    expect(caption(page)).to_contain_text("token 34")
+    expect(tokens(page)).to_have_count(11)
     assert field.input_value() == OWN
     page.unroute_all()
     field.dispatch_event("pointerdown")
@@ -136,7 +156,7 @@ def test_a_page_without_the_script_says_what_to_do(opened, heads):
     page = opened(heads, live=False)
     write(page, OWN)
     expect(says(page)).to_contain_text("This page cannot run the model: open the notebook")
-    expect(caption(page)).to_contain_text("token 34")
+    expect(tokens(page)).to_have_count(11)
 
 
 # -- what is shown of it ---------------------------------------------------------------------------
@@ -147,35 +167,29 @@ def test_patterns_of_a_typed_sentence_are_those_of_python(opened, heads, tiny):
     write(page, OWN)
     ids = ids_of(tiny, OWN)
     expect(says(page)).to_contain_text(f"Your sentence: {len(ids)} tokens.")
-    tokens = page.locator(".oe-heads-queries span").all_inner_texts()
-    assert tokens == [token.replace(" ", "␣") for token in pieces(tiny[1], ids)]
+    shown = page.locator(".oe-heads .oe-chips code").all_inner_texts()
+    assert shown == [token.replace(" ", "␣") for token in pieces(tiny[1], ids)]
     patterns = attention_patterns(tiny[0], prompt_ids(*tiny, OWN))[:, 0]  # (L, H, T, T)
     for layer, head, query in [(7, 2, len(ids) - 1), (0, 0, 5), (3, 3, 0), (6, 1, 9)]:
-        for label, value in {"Layer": layer, "Head": head, "Query token": query}.items():
-            page.get_by_label(label, exact=True).evaluate(TYPED, value)
-        expect(caption(page)).to_contain_text(f"token {query},")
-        expect(page.locator(".oe-heads-pattern h3")).to_contain_text(
-            f"head {head} in layer {layer}"
-        )
-        weights = {}
-        for row in page.locator(".oe-heads-pattern tbody tr").all():
-            at, _, weight = row.locator("td").all_inner_texts()
-            weights[int(at)] = float(weight)
-        expected = patterns[layer, head, query]
-        assert next(iter(weights)) == int(expected.argmax())
-        # Four digits are shown.
-        assert weights == pytest.approx({at: expected[at].item() for at in weights}, abs=1.5e-4)
+        page.get_by_role("radio", name=f"Layer {layer}, head {head}", exact=True).check()
+        choose(page, ".oe-heads .oe-chips", query)
+        expect(said(page)).to_contain_text(f"Head {layer}.{head}:")
+        expect(said(page).locator("code").first).to_have_text(shown[query])
+        for key in range(0, query + 1, 3):
+            click_cell(page, "heads", query, key)
+            weight = 100 * patterns[layer, head, query, key].item()
+            expect(said(page)).to_contain_text(re.compile(r"[\d.]+% of its attention"))
+            found = re.search(r"([\d.]+)% of its attention", said(page).inner_text())
+            assert float(found[1]) == pytest.approx(weight, abs=0.06)
 
 
 def test_values_of_a_typed_sentence_are_those_of_python_and_not_called_proven(opened, steps, tiny):
     page = opened(steps)
-    proof = page.get_by_role("row", name="max |Δ| to the real module")
-    expect(proof).to_contain_text("0: every bit is equal")
+    proof = page.locator(".oe-steps-proof")
+    expect(proof).to_have_text("✓ equal to the real module’s, bit for bit")
     write(page, OWN, "steps")
     expect(says(page, "steps")).to_contain_text("Your sentence: 12 tokens.")
     values = oe.run_by_hand(tiny[0], prompt_ids(*tiny, OWN))
-    shown = page.locator(".oe-steps .oe-control output").last
-    names = [step["name"] for step in steps.steps]
     for layer, name, head, token, number in [
         (3, "pattern", 1, 10, 4),
         (0, "resid_pre", 0, 7, 100),
@@ -184,23 +198,24 @@ def test_values_of_a_typed_sentence_are_those_of_python_and_not_called_proven(op
         (5, "down_proj", 0, 0, 127),
         (2, "cos", 0, 10, 3),
     ]:
-        for label, value in {"Layer": layer, "Value": names.index(name)}.items():
-            page.get_by_label(label, exact=True).evaluate(TYPED, value)
-        expect(page.locator(".oe-steps h3").first).to_contain_text(name)
-        keyed = name == "pattern"
-        place = {"Query" if keyed else "Token": token, "Key" if keyed else "Number": number}
-        for label, value in {"Head": head, **place}.items():
-            page.get_by_label(label, exact=True).evaluate(TYPED, value)
+        choose(page, ".oe-steps .oe-layers", layer)
+        page.get_by_role("radio", name=name, exact=True).check()
+        expect(page.locator(".oe-steps h3").first).to_contain_text(f"{name},")
+        if name in ("pattern", "z", "k"):
+            choose(page, ".oe-steps-heads", head)
+        click_cell(page, "steps", token, number)
         page.evaluate(DRAWN)
         value = values[layer, name][0]
         value = value.transpose(0, 1) if name == "z" else value
         expected = value.reshape(-1, *value.shape[-2:])[head, token, number].item()
-        assert float(shown.inner_text()) == pytest.approx(expected, abs=2e-4)
-        expect(proof).to_contain_text("float32; not compared with the module here")
-    expect(page.locator(".oe-steps")).to_contain_text("tiny (trained, bundled), float32")
+        shown = page.locator(".oe-steps-value").inner_text().replace("−", "-")
+        assert float(shown) == pytest.approx(expected, abs=2e-4)
+        expect(proof).to_have_text("Not compared with the real module here")
+    expect(page.locator(".oe-steps .oe-tag")).to_contain_text("tiny (trained, bundled)")
+    expect(page.locator(".oe-steps .oe-tag")).to_contain_text("in this page in float32")
     press(page, "The chapter’s sentence", "steps")
-    expect(proof).to_contain_text("0: every bit is equal")
-    expect(page.locator(".oe-steps")).to_contain_text("tiny (trained, bundled), bfloat16")
+    expect(proof).to_have_text("✓ equal to the real module’s, bit for bit")
+    expect(page.locator(".oe-steps .oe-tag")).to_contain_text("by hand in bfloat16")
 
 
 def test_one_token_more_costs_one_position(opened, heads):
@@ -217,7 +232,7 @@ def test_one_token_more_costs_one_position(opened, heads):
 @pytest.mark.parametrize(
     ("text", "shown", "said"),
     [
-        ("", 35, "nothing to read: type a letter or more. What is shown is still the chapter’s"),
+        ("", 11, "nothing to read: type a letter or more. What is shown is still the chapter’s"),
         ("   ", 3, "Your sentence: 3 tokens."),
         ("a", 1, "Your sentence: 1 token, which sees only itself."),
         ("word of mouth " * 357, LONGEST, f"tokens the last {LONGEST} are read."),
@@ -231,8 +246,8 @@ def test_any_text_is_read_or_it_is_said_why_not(opened, heads, text, shown, said
     page = opened(heads)
     bar(page).get_by_label("Sentence").evaluate(TYPED, text)
     expect(says(page)).to_contain_text(said)
-    expect(page.locator(".oe-heads-queries span")).to_have_count(shown)
-    expect(caption(page)).to_contain_text(f"token {shown - 1},")
+    expect(tokens(page)).to_have_count(shown)
+    expect(tokens(page).last).to_be_checked()
 
 
 # -- kept, for other explorers and other chapters --------------------------------------------------
@@ -248,12 +263,12 @@ def test_it_follows_the_reader_and_the_model_waits_until_it_is_seen(opened, head
     opened(oe.explore_costs(), heads)
     page.wait_for_load_state("networkidle")
     expect(page.locator(".oe-costs .oe-sentence-length")).to_contain_text("has 12 tokens")
-    expect(says(page)).to_contain_text("The chapter’s sentence: 35 tokens.")
+    expect(says(page)).to_contain_text("The chapter’s sentence: 11 tokens.")
     assert asked == []
     bar(page).scroll_into_view_if_needed()
     expect(says(page)).to_contain_text("Your sentence: 12 tokens.")
     expect(bar(page).get_by_label("Sentence")).to_have_value(OWN)
-    expect(caption(page)).to_contain_text("token 11")
+    expect(tokens(page).nth(11)).to_be_checked()
 
 
 def test_explorers_of_one_page_show_one_sentence_and_each_leads_back(opened, heads, steps):
@@ -271,7 +286,7 @@ def test_explorers_of_one_page_show_one_sentence_and_each_leads_back(opened, hea
     expect(says(page, "steps")).to_contain_text("Your sentence: 12 tokens.")
 
     press(page, "Forget it", "steps")
-    for name, tokens in {"heads": 35, "steps": 11}.items():
+    for name, tokens in (("heads", 11), ("steps", 11)):
         expect(says(page, name)).to_have_text(
             f"The chapter’s sentence: {tokens} tokens. Type your own."
         )
@@ -285,7 +300,7 @@ def test_the_chapters_sentence_typed_again_is_no_sentence_of_ones_own(opened, he
     write(page, OWN)
     expect(says(page)).to_contain_text("Your sentence: 12 tokens.")
     write(page, heads.own_text)
-    expect(says(page)).to_have_text("The chapter’s sentence: 35 tokens. Type your own.")
+    expect(says(page)).to_have_text("The chapter’s sentence: 11 tokens. Type your own.")
     assert page.evaluate(STORED) is None
 
 
@@ -325,5 +340,5 @@ def test_it_is_accessible_and_fits(known, heads, steps, width):
     page.evaluate(AXE.read_text())
     found = page.evaluate("axe.run('main', { resultTypes: ['violations'] })")
     assert not [(each["id"], each["help"]) for each in found["violations"]]
-    for button in page.locator(".oe-press:visible").all():
-        assert button.bounding_box()["height"] >= 44
+    for button in page.locator(".oe-button:visible").all():
+        assert button.bounding_box()["height"] >= (44 if width == 390 else 36)

@@ -52,10 +52,10 @@ def plant(monkeypatch) -> Callable:
 @pytest.mark.parametrize(
     ("change", "distance", "said"),
     [
-        (flipped, 0.0, "0, yet not every bit is equal: differs by the sign of a zero"),
-        (not_a_number, None, "none to measure: differs by a NaN, an infinity"),
-        (infinite, None, "none to measure: differs by a NaN, an infinity"),
-        (half_more, 0.5, "differs by up to 0.5"),
+        (flipped, 0.0, "Not every bit is the real module’s: differs by the sign of a zero"),
+        (not_a_number, None, "Differs from the real module’s by a NaN, an infinity"),
+        (infinite, None, "Differs from the real module’s by a NaN, an infinity"),
+        (half_more, 0.5, "Differs from the real module’s by up to 0.5"),
     ],
 )
 def test_a_planted_difference_is_shown(page: Page, publish, plant, change, distance, said):
@@ -67,11 +67,11 @@ def test_a_planted_difference_is_shown(page: Page, publish, plant, change, dista
     assert all(all(layer) for layer in explorer.equal[:LAYER])
 
     page.goto(publish(explorer).as_uri())
-    row = page.get_by_role("row", name="max |Δ| to the real module")
-    expect(row).to_contain_text(said)
-    expect(row).not_to_contain_text("0: every bit is equal")
-    page.get_by_label("Layer", exact=True).press("Home")
-    expect(row).to_contain_text("0: every bit is equal")
+    proof = page.locator(".oe-steps-proof")
+    expect(proof).to_contain_text(said)
+    expect(proof).not_to_contain_text("✓")
+    page.locator(".oe-layers input").first.check()
+    expect(proof).to_have_text("✓ equal to the real module’s, bit for bit")
 
 
 def test_every_value_of_every_layer_was_compared():
@@ -79,3 +79,36 @@ def test_every_value_of_every_layer_was_compared():
     layers = len(explorer.layer_types)
     assert explorer.equal == [[True] * len(STEPS)] * layers
     assert explorer.differences == [[0.0] * len(STEPS)] * layers
+
+
+def test_what_a_value_is_made_of_comes_before_it():
+    names = list(STEPS)
+    for at, about in enumerate(oe.explore_steps("tiny").steps):
+        assert all(names.index(read) < at for read in about["reads"]), about["name"]
+        assert about["reads"] or about["name"] in ("resid_pre", "cos", "sin", "mask")
+
+
+def test_every_value_is_on_the_map_and_next_leads_through_all_of_them(page: Page, publish):
+    page.goto(publish(oe.explore_steps("tiny")).as_uri())
+    on_map = page.locator(".oe-steps-map input")
+    expect(on_map).to_have_count(len(STEPS))
+    forth = page.get_by_role("button", name="Next step")
+    for name in list(STEPS)[1:]:
+        forth.click()
+        expect(page.get_by_role("radio", name=name, exact=True)).to_be_checked()
+    expect(forth).to_have_attribute("aria-disabled", "true")
+    page.get_by_role("button", name="Previous step").click()
+    expect(page.get_by_role("radio", name="mlp_out", exact=True)).to_be_checked()
+    page.locator(".oe-steps-about").get_by_role("button", name="down_proj").click()
+    expect(page.get_by_role("radio", name="down_proj", exact=True)).to_be_checked()
+
+
+def test_it_begins_with_the_word_that_stands_twice():
+    explorer = oe.explore_steps("tiny", "to be, or not to be, that", step="pattern")
+    tokens = explorer.tokens
+    twice = [at for at, token in enumerate(tokens) if token in tokens[:at]]
+    assert explorer.token == twice[-1]
+    first = max(at for at in range(twice[-1]) if tokens[at] == tokens[twice[-1]])
+    assert explorer.number == first + 1
+    once = oe.explore_steps("tiny", "one word each")
+    assert (once.token, once.number) == (len(once.tokens) - 1, 0)

@@ -21,16 +21,16 @@ from torch import Tensor, nn
 
 from olmo_explain.by_hand import Activations
 from olmo_explain.checkpoint import OlmoConfig, config_of
-from olmo_explain.live import engine
+from olmo_explain.live import engine, exported_faults
 
 HOST = Path(__file__).parents[2] / "book" / "_static" / "widget-host.js"
 EXTENSIONS = Path(__file__).parents[2] / "book" / "_ext"
 
 # Each session is kept on the page under a name, so that a test can ask it again.
-OPEN = """async ({name, engine, config, weights}) => {
+OPEN = """async ({name, engine, config, weights, faults}) => {
     const live = new Function(`${engine} return live`)();
     const bytes = live.fromBase64(weights);
-    sessions[name] = new live.Session(config, live.readSafetensors(bytes));
+    sessions[name] = new live.Session(config, live.readSafetensors(bytes), faults);
 }"""
 VALUES = """async ({name, places, ids, asked}) => {
     const values = places.map(([layer, value]) => sessions[name].value(ids, layer, value, asked));
@@ -72,6 +72,7 @@ class Live:
             "name": name,
             "engine": script or engine(),
             "config": asdict(config),
+            "faults": exported_faults(config),
             "weights": b64encode(save(weights)).decode(),
         }
         self.page.evaluate(OPEN, given)

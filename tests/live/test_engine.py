@@ -1,6 +1,7 @@
 """The engine in the page computes what `run_by_hand` does: every value, of tiny and of any OLMo."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -10,9 +11,10 @@ from support.random_olmo import Case, build, cases, olmo2, olmo3, yarn
 from torch import Tensor, nn
 
 import olmo_explain as oe
-from olmo_explain.by_hand import STEPS, Activations, run_by_hand
+from olmo_explain.by_hand import STEPS, Activations, Form, run_by_hand
 from olmo_explain.checkpoint import config_of, ropes_under
-from olmo_explain.live import engine
+from olmo_explain.live import engine, exported_faults, shown_faults
+from olmo_explain.live.faults import OF_ONE_STEP
 
 CLOSE, LOGITS_CLOSE = 2e-4, 1e-4
 LAYERS = 8
@@ -133,6 +135,47 @@ def test_the_three_regimes(live, tiny, regime):
     assert (logits - expected).abs().max() <= LOGITS_CLOSE
     right = run_by_hand(model, torch.tensor([ids]))["logits"]
     assert ((expected - right).abs().max() > 0.1) == (regime != "per-layer")
+
+
+@pytest.mark.parametrize("name", ["tiny", "small"])
+def test_every_fault_that_a_page_offers_is_the_one_of_python(live, tiny, name):
+    """A sliding and a full layer and the logits, of tiny and of a random OLMo 3; and it shows.
+
+    As near as the right ones, or as float32 allows: where scores are larger, so is their last bit.
+    """
+    model = tiny[0] if name == "tiny" else build(olmo3(), torch.float32, seed=6)
+    config, both = config_of(model), (model.state_dict(), nudged(model))
+    ids = torch.randint(40, (1, 40), generator=torch.Generator().manual_seed(2))
+    if name != "tiny":
+        live.open(name, model)
+    right = run_by_hand(model, ids)
+    places = [place for place in right if place[0] in (2, 3, None)]
+    offered = shown_faults(config)
+    assert set(exported_faults(config)) == set(offered) >= OF_ONE_STEP | {"no-window"}
+    for fault, form in offered.items():
+        with torch.no_grad():
+            expected, moved = (
+                Activations({at: value for at, value in walked(form, given, ids) if at in places})
+                for given in both
+            )
+        values = live.values(name, ids[0].tolist(), places, fault=fault)
+        float32 = furthest(moved, expected)
+        for value, difference in furthest(values, expected).items():
+            close = LOGITS_CLOSE if value == "logits" else CLOSE
+            assert difference <= max(close, 20 * float32[value]), (fault, value)
+        assert (expected["logits"] - right["logits"]).abs().max() > 100 * LOGITS_CLOSE, fault
+
+
+def walked(form: Form, weights: dict, ids: Tensor) -> Iterator[tuple[tuple, Tensor]]:
+    return (((value.layer, value.name), value.tensor) for value in form.walk(weights, ids))
+
+
+def test_what_is_broken_is_mended_again(live):
+    ids = list(range(40))
+    right = live.logits("tiny", ids)
+    for fault in OF_ONE_STEP | {"untied-head"}:
+        assert not torch.equal(live.logits("tiny", ids, fault=fault), right)
+        assert torch.equal(live.logits("tiny", ids), right)
 
 
 FAULTS = {

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 from playwright.sync_api import expect
-from support.figure import NEAR, check_bars, likely, logits_of, percent, say, settle
+from support.figure import NEAR, bars, check_bars, likely, logits_of, percent, say, settle
 
 import olmo_explain as oe
+from olmo_explain.by_hand import FAULTS, known_faults
 from olmo_explain.checkpoint import config_of, ropes_under
 
 
@@ -19,8 +20,8 @@ def tiny():
 
 def test_at_rest_it_shows_the_saved_sentence_and_asks_for_no_model(figure, tiny):
     check_bars(figure, likely(tiny, logits_of(tiny, NEAR)[-1]))
-    expect(figure.locator(".oe-model-tag")).to_contain_text("computed by PyTorch")
-    expect(figure.locator(".oe-model-readout")).to_contain_text("␣France 97.1")
+    expect(figure.locator(".oe-tag")).to_contain_text("computed by PyTorch")
+    expect(figure.locator(".oe-readout")).to_contain_text("␣France 97.1")
     assert not any("tiny" in url for url in figure.page.asked)
 
 
@@ -36,7 +37,7 @@ def test_typing_changes_tokens_pattern_bars_and_lens(figure, tiny, text):
     check_bars(figure, likely(tiny, logits_of(tiny, text)[-1]))
     values = oe.run_by_hand(tiny[0], torch.tensor([ids]))
     shares = values[7, "pattern"][0, 0, -1]
-    said = figure.locator(".oe-model-readout").inner_text()
+    said = figure.locator(".oe-readout").inner_text()
     assert abs(percent(said) - 100 * shares.max().item()) < 0.06
     # The lens: what comes next if the stream ended behind layer 3.
     weight = tiny[0].lm_head.weight
@@ -57,13 +58,13 @@ def test_heads_that_are_off_change_the_bars_as_ablate_head_says(figure, tiny):
     figure.get_by_role("switch", name="Head 7.0").click()
     settle(figure)
     check_bars(figure, likely(tiny, one))
-    ticks = figure.locator(".oe-model-track b").first
+    ticks = figure.locator(".oe-track b").first
     assert abs(float(ticks.evaluate("n => parseFloat(n.style.left)")) - 73.98) < 0.05
     for head in (1, 2):
         figure.get_by_role("switch", name=f"Head 7.{head}").click()
     settle(figure)
     check_bars(figure, likely(tiny, three))
-    expect(figure.locator(".oe-model-readout")).to_contain_text("now ␣you leads")
+    expect(figure.locator(".oe-readout")).to_contain_text("now ␣you leads")
     figure.get_by_role("button", name="All on").click()
     settle(figure)
     check_bars(figure, likely(tiny, logits_of(tiny, NEAR)[-1]))
@@ -85,6 +86,32 @@ def test_the_regimes_change_the_bars_as_python_says(figure, tiny):
         config = replace(config, rope=ropes_under(regime, config.rope))
         logits = oe.run_by_hand(tiny[0], ids, config=config)["logits"][0, -1]
         check_bars(figure, likely(tiny, logits, 5))
+
+
+def test_the_menu_breaks_it_as_python_does_and_mends_it(figure, tiny):
+    """The bars change, the sentence is the one that `diagnose` says, and there is a way back."""
+    figure.get_by_label("Pull its halves apart").fill("2")
+    settle(figure)
+    text = figure.get_by_label("Your sentence").input_value()
+    config, weights = config_of(tiny[0]), tiny[0].state_dict()
+    ids = torch.tensor([tiny[1](text)["input_ids"]])
+    positions = figure.locator(".oe-model-positions")
+    right = bars(figure)
+    for fault in ("no-window", "default-theta", "no-score-scale", "untied-head"):
+        figure.get_by_label("Break it").select_option(fault)
+        settle(figure)
+        with torch.no_grad():
+            *_, last = known_faults(config)[fault][0].walk(weights, ids)
+        check_bars(figure, likely(tiny, last.tensor[0, -1]))
+        assert bars(figure) != right
+        expect(positions.locator(".oe-note")).to_contain_text(f"{fault}: {FAULTS[fault].says}.")
+        expect(figure.locator(".oe-readout")).to_contain_text("␣France 73.2% →")
+    figure.get_by_role("button", name="Mend it").click()
+    settle(figure)
+    assert bars(figure) == right
+    expect(figure.get_by_label("Break it")).to_be_focused()
+    expect(figure.get_by_role("button", name="Mend it")).to_be_hidden()
+    expect(figure.locator(".oe-readout")).not_to_contain_text("→")
 
 
 def test_it_writes_on_as_pytorch_does_and_can_be_stopped(figure, tiny):

@@ -36,7 +36,7 @@ def test_odd_texts_are_answered_with_a_sentence(figure, text, says):
     settle(figure)
     expect(figure).to_contain_text(says)
     say(figure, NEAR)
-    expect(figure.locator(".oe-model-readout")).to_contain_text("␣France 97.1")
+    expect(figure.locator(".oe-readout")).to_contain_text("␣France 97.1")
 
 
 def test_a_model_that_does_not_arrive_leaves_the_picture_and_says_so(page, folder):
@@ -46,10 +46,10 @@ def test_a_model_that_does_not_arrive_leaves_the_picture_and_says_so(page, folde
     figure = page.locator(".oe-model")
     figure.get_by_label("Your sentence").fill("x")
     expect(figure.locator(".oe-problem")).to_contain_text("The model did not arrive")
-    expect(figure.locator(".oe-model-bars")).to_contain_text("␣France")
+    expect(figure.locator(".oe-bars")).to_contain_text("␣France")
     page.unroute("**/tiny/5.js*")
     say(figure, "I gave you a horse, you gave me a")
-    expect(figure.locator(".oe-model-bars")).to_contain_text("␣horse")
+    expect(figure.locator(".oe-bars")).to_contain_text("␣horse")
     expect(figure.locator(".oe-problem")).to_have_count(0)
 
 
@@ -83,7 +83,7 @@ def test_the_grid_opens_a_head_and_switches_it(figure, score):
     layer, head = re.search(r"(\d)\.(\d)", best.inner_text()).groups()
     best.click()
     settle(figure)
-    expect(figure.locator(".oe-model-readout")).to_contain_text(f"Layer {layer}, head {head}")
+    expect(figure.locator(".oe-readout")).to_contain_text(f"Layer {layer}, head {head}")
     figure.get_by_label("A click switches a head off or on").check()
     grid = figure.locator(".oe-model-grid canvas")
     box = grid.bounding_box()
@@ -167,7 +167,7 @@ def test_what_is_shown_bears_its_own_names_until_the_model_is_there(page, folder
     figure.get_by_role("radio", name="2", exact=True).check()
     figure.get_by_role("switch", name="Head 7.0").click()
     expect(figure.locator(".oe-model-busy")).to_contain_text("Loading")
-    readout = figure.locator(".oe-model-readout")
+    readout = figure.locator(".oe-readout")
     expect(readout).to_contain_text("Layer 7, head 0 at ␣from looks at ␣France 97.1%. Next:")
     expect(figure.locator(".oe-map-open")).to_have_count(1)
     page.wait_for_timeout(200)

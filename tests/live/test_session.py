@@ -49,10 +49,10 @@ def small(live) -> str:
 
 
 def edits(count: int, vocab: int, heads: int, layers: int, longest: int) -> list:
-    """A prompt as somebody changes it: typing, deleting, pasting, heads off and on, regimes."""
+    """A prompt as somebody changes it: typing, deleting, pasting, heads, regimes, faults."""
     draw, ids, asked, found = random.Random(count), [1, 2, 3], {}, []
     for _ in range(count):
-        match draw.randrange(7):
+        match draw.randrange(8):
             case 0 | 1:
                 ids = [*ids, draw.randrange(vocab)]
             case 2:
@@ -68,6 +68,9 @@ def edits(count: int, vocab: int, heads: int, layers: int, longest: int) -> list
             case 6:
                 rope = ("per-layer", "per-layer", "yarn-everywhere", "yarn-lost")
                 asked = asked | {"rope": draw.choice(rope)}
+            case 7:
+                faults = ("", "", "no-window", "no-qk-norm", "no-rope", "layer-types-shifted")
+                asked = asked | {"fault": draw.choice(faults)}
         ids = ids[:longest]
         found.append([ids, asked])
     return found
@@ -92,9 +95,12 @@ def test_only_what_changed_is_computed(live):
         [[*ids[:-1], 9], {"off": [[7, 1], [7, 0], [5, 2]]}],
         [[*ids[:-1], 9, 8], {"off": [[5, 2], [7, 0], [7, 1], [7, 1]]}],
         [[*ids[:-1], 9, 8], {"rope": "yarn-lost"}],
+        [[*ids[:-1], 9, 8], {"fault": "no-qk-norm"}],
+        [[*ids[:-1], 9, 8, 7], {"fault": "no-qk-norm"}],
+        [[*ids[:-1], 9, 8, 7], {"fault": ""}],
     ]
     computed = live.page.evaluate(COMPUTED, ["tiny", [[[0], {}], *runs]])[1:]
-    assert computed == [20 * 8, 8, 0, 0, 8, 20, 60, 8, 21 * 8]
+    assert computed == [20 * 8, 8, 0, 0, 8, 20, 60, 8, 21 * 8, 21 * 8, 8, 22 * 8]
 
 
 def test_heads_that_are_off_are_those_that_python_ablates(live, tiny):
@@ -174,7 +180,7 @@ def test_sampling_follows_temperature_top_k_and_seed(live, small, tiny):
         ("logits([1.5])", "There is no token 1.5: the model has tokens 0 to 39."),
         ("logits([], {})", "There is no token to run on: give a text that is not empty."),
         ("logits([1], { off: [[0, 4]] })", "There is no head 4: the model has heads 0 to 3."),
-        ("logits([1], { of: [[0, 4]] })", 'There is no option "of": choose off and rope.'),
+        ("logits([1], { of: [[0, 4]] })", 'There is no option "of": choose off, rope and fault.'),
         ("value([1], 5, 'q')", "There is no layer 5: the model has layers 0 to 4."),
         ("write([1], 2, { temperature: -1 }).next()", "A temperature is 0 or above, not -1."),
         ("write([1], 2, { topK: 0 }).next()", "Top-k keeps one token or more, not 0."),

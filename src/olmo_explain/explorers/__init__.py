@@ -4,6 +4,6 @@ Each is a trio: `name.py` holds the state (synced traits, numbers as bytes), `na
 everything from that state, `name.css` dresses it. `common.js` and `common.css` are what they share.
 """
 
-import lazy_loader
+from olmo_explain.doors import door
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = door(__name__, __file__)

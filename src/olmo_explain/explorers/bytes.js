@@ -1,247 +1,207 @@
-// The byte explorer: from a place in a tensor to bytes in a file, to bits, to the number.
+// The byte explorer: from the file to a tensor, to a row, to bytes, to bits, to the number.
 
-const STATE = ["tensor", "row", "column"];
-// Bits of sign, exponent and mantissa, as IEEE 754 and bfloat16 lay them out, highest first.
-const LAYOUT = { BF16: [1, 8, 7], F16: [1, 5, 10], F32: [1, 8, 23] };
-const FIELDS = ["sign", "exponent", "mantissa"];
-const DUMP_WIDTH = 8;
+const STATE = ["tensor", "row", "column", "flipped", "files"];
+const PLACE = ["tensor", "row", "column"];
 const EMBEDDING = "model.embed_tokens.weight";
 
-/** The three fields of a number and what it is worth. */
-function decode(bits, [, exponentBits, mantissaBits]) {
-  const mantissa = bits % 2 ** mantissaBits;
-  const exponent = Math.floor(bits / 2 ** mantissaBits) % 2 ** exponentBits;
-  const sign = Math.floor(bits / 2 ** (mantissaBits + exponentBits));
-  const bias = 2 ** (exponentBits - 1) - 1;
-  const fraction = mantissa / 2 ** mantissaBits;
-  const signed = sign ? -1 : 1;
-  const special = exponent === 2 ** exponentBits - 1;
-  const subnormal = exponent === 0; // zero among them: no leading 1, and the smallest exponent
-  const power = subnormal ? 1 - bias : exponent - bias;
-  const factor = subnormal ? fraction : 1 + fraction;
-  const value = special ? (mantissa ? NaN : signed * Infinity) : signed * 2 ** power * factor;
-  return { sign, exponent, mantissa, power, factor, value, special };
-}
-
-/** Enough digits to tell the number from its neighbours, no more. */
-const readable = (value) => (Number.isFinite(value) ? String(Math.fround(value)) : String(value));
-
-function locationPanel() {
-  const cells = {};
-  const body = make("tbody");
-  for (const name of ["file", "dtype", "shape", "tensor starts at byte", "this number at byte"]) {
-    cells[name] = make("td");
-    body.append(make("tr", {}, make("th", { scope: "row" }, name), cells[name]));
-  }
-  const show = (about, at, size) => {
-    cells.file.textContent = about.shard;
-    cells.dtype.textContent = `${about.dtype}, ${size} bytes a number`;
-    cells.shape.textContent = about.shape.map(count).join(" × ");
-    cells["tensor starts at byte"].textContent = count(about.start);
-    cells["this number at byte"].textContent = count(at);
-  };
-  return { node: make("section", {}, make("h3", {}, "Where it lies"), make("table", {}, body)), show };
-}
-
-function dumpPanel() {
-  const line = make("div", { className: "oe-bytes-dump" });
-  const note = make("p", { className: "oe-note" }, "Little-endian: the low byte comes first.");
-  const show = (data, begin, at, size) => {
-    const from = Math.max(begin + Math.floor((at - begin) / DUMP_WIDTH) * DUMP_WIDTH, begin);
-    const shown = Array.from(data.subarray(from - begin, from - begin + 2 * DUMP_WIDTH));
-    line.replaceChildren(...shown.map((byte, i) => make("code",
-      { className: from + i >= at && from + i < at + size ? "oe-chosen" : "" },
-      byte.toString(16).padStart(2, "0"))));
-  };
-  return { node: make("section", {}, make("h3", {}, "The bytes, in hexadecimal"), line, note), show };
-}
-
-function bitsPanel() {
-  const groups = make("div", { className: "oe-bytes-bits" });
-  const [formula, value] = [make("p", { className: "oe-bytes-formula" }), make("output")];
-  const show = (bits, dtype) => {
-    const layout = LAYOUT[dtype];
-    const number = decode(bits, layout);
-    const digits = bits.toString(2).padStart(layout.reduce((a, b) => a + b), "0");
-    let from = 0;
-    groups.replaceChildren(...FIELDS.map((field, i) => {
-      const text = digits.slice(from, from += layout[i]);
-      return make("div", { className: `oe-bytes-${field}` },
-        make("div", { className: "oe-bytes-cells" }, ...[...text].map((bit) => make("i", {}, bit))),
-        make("span", {}, `${field} ${number[field]}`));
-    }));
-    formula.replaceChildren(...(number.special ? ["All exponent bits are 1: no finite number."] : [
-      `${number.sign ? "−" : "+"} 2`, make("sup", {}, String(number.power)), ` × ${number.factor} =`,
-    ]));
-    value.value = readable(number.value);
-    return number.value;
-  };
-  const node = make("section", {}, make("h3", {}, "The bits"), groups,
-    make("div", { className: "oe-bytes-value" }, formula, value));
-  return { node, show };
-}
-
-function picturePanel(model) {
-  const canvas = make("canvas", { role: "img" });
-  const marker = make("div", { className: "oe-frame" });
-  const note = make("p", { className: "oe-note" });
-  pickable(canvas, (row, column) => choose(model, { row: row + current.firstRow, column }));
-  let [current, painted] = [{ firstRow: 0 }, null];
-  const show = (about, value) => {
-    current = about;
-    const columns = about.shape[about.shape.length - 1];
-    if (painted !== about) {
-      const values = Array.from({ length: about.rows * columns }, (_, i) =>
-        value(Math.floor(i / columns), i % columns));
-      const scale = Math.max(...values.map(Math.abs)) || 1;
-      // Orange below zero, green above; the square root lets small weights be seen.
-      paint(canvas, about.rows, columns, (r, c) => {
-        const share = values[r * columns + c] / scale;
-        return [...(share < 0 ? [217, 119, 43] : [18, 150, 130]),
-          Math.round(255 * Math.sqrt(Math.abs(share)))];
-      });
-      canvas.ariaLabel = `${about.rows} rows by ${columns} columns of ${about.name}; orange below ` +
-        "zero, green above, stronger where farther from zero.";
-      const all = about.shape.length === 1 ? 1 : about.shape[0];
-      const last = about.firstRow + about.rows - 1;
-      note.textContent = about.rows === all ? "Orange below zero, green above." :
-        `Orange below zero, green above. Rows ${about.firstRow} to ${last} of ${count(all)} are shown.`;
-      painted = about;
-    }
-    frame(marker, about.rows, columns, model.get("row") - about.firstRow, model.get("column"));
-  };
-  const node = make("section", {}, make("h3", {}, "Its neighbours"),
-    make("div", { className: "oe-matrix oe-bytes-picture" }, canvas, marker), note);
-  return { node, show };
-}
-
-/**
- * The reader's tokens, each a button to its row of the embedding: of a model that the page has, since
- * ids are of its tokenizer. Rows that were not saved come from that model, loaded at the first press.
- */
-function tokensPanel(model, tensors, spoken, redraw) {
-  const saved = model.get("in_page") && tensors[EMBEDDING];
-  const chips = make("div", { className: "oe-bytes-tokens", role: "toolbar", ariaLabel: "Tokens of your sentence" });
-  const [says, back] = [make("p", { className: "oe-note" }), press("", () => goBack())];
-  const node = make("section", { hidden: true }, make("h3", {}, "Rows of your sentence"), chips,
-    make("div", { className: "oe-sentence-length" }, says, back));
+/** The reader's tokens, each a button to its row of the embedding: of a model that the page has, since ids
+ * are of its tokenizer. */
+function tokensPanel(model, go) {
+  const chips = roving(make("div", { className: "oe-bytes-tokens", role: "toolbar", ariaLabel: "Tokens of your sentence" }));
+  const [says, back] = [make("p", { className: "oe-note" }), button("", () => goBack())];
+  const node = make("section", { className: "oe-part", hidden: true }, make("h3", {}, "Rows of your sentence"), chips,
+    make("div", { className: "oe-row oe-bytes-says" }, says, back));
   let before = null; // the place from which the first token was pressed
-  const place = () => Object.fromEntries(STATE.map((trait) => [trait, model.get(trait)]));
-  const say = (text) => (says.textContent = text);
+  const place = () => Object.fromEntries(PLACE.map((trait) => [trait, model.get(trait)]));
 
-  function go(to, about) {
-    tensors[EMBEDDING] = about;
-    choose(model, to);
-    redraw();
-    back.classList.toggle("oe-unseen", !before);
-    back.textContent = before ? `Back to row ${before.to.row}` : "";
+  function show() {
+    back.hidden = !before;
+    if (before) back.textContent = `Back to row ${before.row}`;
+    else says.textContent = "Each token is a row of the embedding: press one.";
   }
 
   function goBack() {
-    const { to, about } = before;
+    go(before);
     before = null;
-    say("");
-    go(to, about);
+    show();
     chips.querySelector("[tabindex='0']").focus();
   }
 
-  /** Of all tokens Tab stops at one; arrow keys go on from there. */
-  function stopAt(chip) {
-    for (const other of chips.children) other.tabIndex = other === chip ? 0 : -1;
-  }
-  chips.addEventListener("focusin", ({ target }) => stopAt(target));
-  chips.addEventListener("keydown", ({ key, target }) => {
-    const next = { ArrowRight: target.nextSibling, ArrowLeft: target.previousSibling,
-      Home: chips.firstChild, End: chips.lastChild }[key];
-    if (next) next.focus();
-  });
-
-  async function pressed(id, token) {
-    before ??= { to: place(), about: tensors[EMBEDDING] };
-    const to = { tensor: EMBEDDING, row: id, column: model.get("tensor") === EMBEDDING ? model.get("column") : 0 };
-    try {
-      const isSaved = id >= saved.firstRow && id < saved.firstRow + saved.rows;
-      const about = isSaved ? saved : await rowsAround(id);
-      say(`“${visible(token)}” is token ${id}: row ${id}.`);
-      go(to, about);
-    } catch (error) {
-      say(`${error.message} Without it this page has rows ${saved.firstRow} to ${saved.firstRow + saved.rows - 1}.`);
-      spoken.say(says.textContent);
-    }
+  function pressed(id, token) {
+    before ??= place();
+    says.textContent = `“${visible(token)}” is token ${id}: row ${id}.`;
+    go({ tensor: EMBEDDING, row: id, column: before.tensor === EMBEDDING ? model.get("column") : 0 });
+    show();
   }
 
-  /** As many rows as were saved, this one in their middle. */
-  async function rowsAround(id) {
-    say("Waiting for the model.");
-    const engine = await engineOf(model, (arrived, parts) => say(`Loading tiny: ${arrived} of ${parts} parts.`));
-    const firstRow = Math.max(0, Math.min(id - Math.floor(saved.rows / 2), saved.shape[0] - saved.rows));
-    const ids = Array.from({ length: saved.rows }, (_, at) => firstRow + at);
-    const { data } = engine.session.fork().value(ids, null, "embedding");
-    // A float32 that was read from a bfloat16 holds it in its upper half.
-    const bits = Uint16Array.from(new Uint32Array(data.buffer, data.byteOffset, data.length), (word) => word >>> 16);
-    return { ...saved, firstRow, held: new Uint8Array(bits.buffer) };
-  }
-
-  const stop = !saved ? () => {} : follow((sentence) => {
+  const isOurs = model.get("in_page") && Object.values(model.get("files")).flat().some(([name]) => name === EMBEDDING);
+  const stop = !isOurs ? () => {} : follow((sentence) => {
     node.hidden = !sentence;
     if (!sentence) return;
     const tokens = sentence.tokens.slice(-LONGEST);
     chips.replaceChildren(...sentence.ids.slice(-LONGEST).map((id, at) =>
-      press(visible(tokens[at]), () => pressed(id, tokens[at]))));
-    stopAt(chips.firstChild);
-    if (!before) say("Each token is a row of the embedding: press one.");
-    back.classList.toggle("oe-unseen", !before);
+      button(visible(tokens[at]), () => pressed(id, tokens[at]))));
+    chips.stopAt(chips.firstChild);
+    show();
   });
   return { node, stop };
 }
 
+/** All tensors that can be chosen, by their layers. */
+function tensorMenu(model, rows, go) {
+  const groups = new Map();
+  for (const about of Object.values(rows.index())) {
+    if (!rows.within(about)) continue;
+    const layer = layerOf(about.name);
+    const group = layer === null ? "outside the layers" : `layer ${layer}`;
+    if (!groups.has(group)) groups.set(group, []);
+    groups.get(group).push([about.name, about.name]);
+  }
+  return wholeMenu(model, "tensor", { label: "Tensor", groups: [...groups], go: (tensor) => go({ tensor }) });
+}
+
 function render({ model, el }) {
   keepKeys(el);
-  const tensors = Object.fromEntries(model.get("tensors").map((about) => [about.name, about]));
-  const data = numbers(model.get("data"), Uint8Array);
-  const names = Object.keys(tensors);
+  const rows = rowsOf(model, (arrived, parts) => say(`Loading tiny: ${arrived} of ${parts} parts.`));
+  let [drawn, fetching, hovered, problem] = [null, null, null, ""];
 
-  const pick = menu(model, "tensor", { label: "Tensor", options: names.map((n) => [n, n]) });
-  const row = slider(model, "row", { label: "Row", max: 0, width: 7 });
-  const column = slider(model, "column", { label: "Column", max: 0, width: 7 });
-  const [location, dump, bits, picture] =
-    [locationPanel(), dumpPanel(), bitsPanel(), picturePanel(model)];
-  const spoken = status();
-  const words = tokensPanel(model, tensors, spoken, () => draw());
-  el.append(make("section", { className: "oe oe-bytes", ariaLabel: "Byte explorer" },
-    make("p", { className: "oe-note" }, `Model: ${model.get("name")}`),
-    make("div", { className: "oe-controls" }, pick.node, row.node, column.node),
-    make("div", { className: "oe-bytes-panels" }, location.node, picture.node, dump.node, bits.node),
-    words.node, spoken));
-
-  function draw() {
-    const about = tensors[model.get("tensor")];
-    const columns = about.shape[about.shape.length - 1];
-    const size = LAYOUT[about.dtype].reduce((a, b) => a + b) / 8;
-    // A choice made for another tensor may lie outside this one.
-    const within = (value, low, count) => Math.min(Math.max(value, low), low + count - 1);
-    const [r, c] = [within(model.get("row"), about.firstRow, about.rows), within(model.get("column"), 0, columns)];
-    if (r !== model.get("row") || c !== model.get("column")) return choose(model, { row: r, column: c });
-
-    row.range(about.firstRow, about.firstRow + about.rows - 1);
-    column.range(0, columns - 1);
-    for (const control of [pick, row, column]) control.show();
-
-    const held = about.held ?? data.subarray(about.at, about.at + about.rows * columns * size);
-    const word = (i) => held.subarray(i * size, (i + 1) * size).reduceRight((sum, byte) => sum * 256 + byte, 0);
-    const index = (r - about.firstRow) * columns + c;
-    const at = about.start + (r * columns + c) * size; // in the file
-    location.show(about, at, size);
-    dump.show(held, about.start + about.firstRow * columns * size, at, size);
-    const value = bits.show(word(index), about.dtype);
-    picture.show(about, (i, j) => decode(word(i * columns + j), LAYOUT[about.dtype]).value);
-    spoken.say(`${about.name}, row ${r}, column ${c}: ${readable(value)}`);
+  function go(to) {
+    if (!to) return;
+    const next = Object.fromEntries(PLACE.map((trait) => [trait, to[trait] ?? model.get(trait)]));
+    const about = rows.index()[next.tensor];
+    const limits = about && rows.within(about);
+    if (!limits) return;
+    hovered = null;
+    const within = (value, low, high) => Math.min(Math.max(value, low), high);
+    choose(model, { tensor: next.tensor, row: within(next.row, ...limits),
+      column: within(next.column, 0, columnsIn(about) - 1), flipped: [] });
   }
 
-  const stop = redrawOn(model, STATE, draw);
+  const readout = make("p", { className: "oe-readout" });
+  const spoken = status();
+  const say = (...text) => readout.replaceChildren(...text);
+  const tell = (over) => {
+    hovered = over;
+    read();
+  };
+  const [row, column] = ["Row", "Column"].map((label) =>
+    exactSlider(model, label.toLowerCase(),
+      { label, go: (value) => go({ [label.toLowerCase()]: value }), wrong: (text) => say(text, make("br"), " ") }));
+  const menu = tensorMenu(model, rows, go);
+  const address = make("p", { className: "oe-bytes-address" });
+  const toTensor = { pick: (about) => about && go({ tensor: about.name }), tell };
+  const toPlace = { pick: go, tell };
+  const [file, near] = [fileLevel(toTensor), nearLevel(toTensor)];
+  const [tensor, line, dump] = [tensorLevel(toPlace), rowLevel(toPlace), bytesLevel(toPlace)];
+  const panel = bitsPanel(model);
+  const bits = level("Bits", panel.node);
+  const words = tokensPanel(model, go);
+  const seven = sevenPanel(model, spoken);
+  el.append(make("section", { className: "oe oe-bytes", ariaLabel: "Byte explorer" },
+    make("div", { className: "oe-part" }, menu.node, make("div", { className: "oe-two" }, row.node, column.node), address),
+    words.node,
+    make("div", { className: "oe-part" }, ...[file, near, tensor, line, dump, bits].map(({ node }) => node)),
+    readout, spoken, seven.node,
+    make("p", { className: "oe-tag" }, `${model.get("name")}, the bytes as they lie in the file`)));
+
+  /** What is under the mouse, or else what is chosen. */
+  function read() {
+    if (!drawn) return;
+    const { about, block, values, place, value } = drawn;
+    const over = hovered && { ...place, ...hovered };
+    if (hovered?.name || hovered?.end) {
+      const isHere = hovered.name && rows.within(hovered);
+      say(hovered.name ? make("code", {}, ...foldable(hovered.name)) : "The header, which says what lies where",
+        hovered.name ? ` is ${hovered.shape.map(count).join(" × ")} ${hovered.dtype}, ` : ", ",
+        `${bytesSaid(hovered.start, hovered.end)}.`, make("br"),
+        isHere ? "Click to go there." : hovered.name ? "Its numbers are not saved in this page." : "");
+    } else if (hovered?.only) say(`Row ${count(over.row)}.`, make("br"), "Click to go there.");
+    else if (hovered) {
+      const at = (over.row - block.firstRow) * columnsIn(about) + over.column;
+      say(`Row ${count(over.row)}, column ${count(over.column)}: `, make("b", {}, written(values[at], about.dtype)), make("br"),
+        `At byte ${count(about.start + over.row * widthOf(about) + over.column * sizeIn(about))}. Click to choose it.`);
+    } else say(make("code", {}, ...foldable(about.name)), ` row ${count(place.row)}, column ${count(place.column)}: `, make("b", {}, brief(value.value)),
+      value.inFile ? " (flipped)." : ".", make("br"), "Click a tensor, a square, a number or a bit.");
+  }
+
+  /** Brings the rows that are not here, and goes back to where the reader was if they do not come. */
+  async function bring(name, at) {
+    const wanted = (fetching = {});
+    say("Waiting for these rows.", make("br"), " ");
+    try {
+      await rows.fetch(name, at);
+      if (fetching === wanted) fetching = null;
+      draw();
+    } catch (error) {
+      if (fetching !== wanted) return;
+      fetching = null;
+      if (!drawn) return say(error.message);
+      const { firstRow, rows: many } = drawn.block;
+      problem = `${error.message} This page has rows ${count(firstRow)} to ${count(firstRow + many - 1)} of ${drawn.about.name}.`;
+      choose(model, { ...drawn.place, flipped: [] });
+    }
+  }
+
+  function draw() {
+    const index = rows.index();
+    const about = index[model.get("tensor")];
+    const columns = columnsIn(about);
+    const place = { tensor: about.name, row: Math.min(model.get("row"), rowsIn(about) - 1), column: Math.min(model.get("column"), columns - 1) };
+    const changed = PLACE.filter((trait) => place[trait] !== model.get(trait));
+    if (changed.length) choose(model, Object.fromEntries(changed.map((trait) => [trait, place[trait]])));
+    const block = rows.get(about.name, place.row);
+    menu.show();
+    if (!block) return bring(about.name, place.row);
+
+    const tensors = Object.values(index).filter(({ shard }) => shard === about.shard);
+    const size = sizeIn(about);
+    row.limit(...rows.within(about));
+    column.limit(0, columns - 1);
+    row.show();
+    column.show();
+    const values = drawn?.block === block ? drawn.values : valuesOf(block.bytes, about.dtype);
+    const first = (place.row - block.firstRow) * columns;
+    const inRow = values.subarray(first, first + columns);
+    const shown = Math.min(NUMBERS, columns);
+    const from = Math.min(Math.max(place.column - 3, 0), columns - shown);
+    const stored = Array.from({ length: shown }, (_, i) =>
+      block.bytes.subarray((first + from + i) * size, (first + from + i + 1) * size));
+    const chosen = place.column - from;
+    const bitsStored = bitsOf(stored[chosen]);
+    const flipped = bytesOf(flip(bitsStored, model.get("flipped")));
+    const start = about.start + (place.row * columns + place.column) * size; // in the file
+
+    file.show(tensors, about);
+    const band = near.show(tensors, about);
+    tensor.show(block, values, place, band);
+    line.show(block, inRow, place, from, shown);
+    const value = panel.show(bitsStored, about.dtype);
+    dump.show(stored.map((word, i) => (i === chosen ? flipped : word)), stored,
+      Array.from(stored, (_, i) => (i === chosen ? value.value : inRow[from + i])), from, place.column, start - chosen * size, [from / columns, (from + shown) / columns]);
+    address.replaceChildren(make("b", {}, "Where it lies"), ` byte ${count(about.start)} + ${count(place.row)} × ${count(columns * size)}` +
+      ` + ${count(place.column)} × ${size} = `, make("b", {}, count(start)));
+    const cell = (low, high) => [(chosen + low) / shown, (chosen + high) / shown];
+    // The byte that comes first holds the last bits: the beams cross.
+    const crossing = size === 2 && panel.isOneLine()
+      ? [[cell(0, 0.5), [0.5, 1]], [cell(0.5, 1), [0, 0.5]]] : [[cell(0, 1), [0, 1]]];
+    bits.show(`${bitsStored.length} of them, the highest first`, size === 1 ? `byte ${count(start)}` : bytesSaid(start, start + size), ...crossing);
+    drawn = { about, block, values, place, value };
+    const inFile = value.inFile ? `, in the file ${value.inFile}` : "";
+    spoken.say(problem || `${about.name}, row ${place.row}, column ${place.column}: ${written(value.value, about.dtype)}${inFile}`, Boolean(problem));
+    problem = "";
+    read();
+  }
+
+  const stop = [redrawOn(model, STATE, draw), redrawOnTheme(draw), words.stop, seven.stop];
+  let width = 0;
+  const resized = new ResizeObserver(() => {
+    if (el.clientWidth !== width) draw();
+    width = el.clientWidth;
+  });
+  resized.observe(el);
   return () => {
-    stop();
-    words.stop();
+    for (const undo of stop) undo();
+    resized.disconnect();
   };
 }
 

@@ -1,11 +1,10 @@
-// The claim explorer: every statement of the report with its verdict, by verdict, section and words.
+// The ledger: every statement of the report with its verdict, a line each, by what went wrong or by section.
 
-const STATE = ["verdict", "section", "search"];
+const STATE = ["verdict", "section", "search", "group"];
 const ALL = "all";
 // A mark and a word for each verdict: colour only repeats them.
 const MARK = { reproduced: "✓", corrected: "≠", recorded: "○" };
-const COLUMNS = ["verdict", "claim", "measured", "shown in"];
-const LONG = 120; // characters; longer values are not written out beside what says them already
+const LONG = 64; // characters; longer values wait for the line to be opened
 
 /** Text as it is searched: small letters, numbers without thousands separators. */
 const plain = (text) => text.toLowerCase().replace(/(\d),(?=\d)/g, "$1");
@@ -29,75 +28,49 @@ function chapterLink(chapter) {
   return make("a", { href, ...(href.endsWith(".ipynb") && { target: "_blank", rel: "noopener" }) }, text);
 }
 
-// The roles say again what the elements are: drawn as cards, on a phone, a table would lose them.
-const cell = (name, ...content) =>
-  make("td", { role: "cell", className: `oe-claims-${name}` }, ...content);
+const mark = (verdict) => make("i", { className: "oe-claims-mark", ariaHidden: "true" }, MARK[verdict]);
 
 /** What was measured; where it is not what the report says, from that to this. */
 function values({ verdict, claimed, measured }) {
-  if (verdict === "recorded") return "–";
-  if (verdict === "reproduced") return measured.length > LONG ? "as claimed" : measured;
-  if (claimed.length + measured.length > LONG) return "see the note";
-  return make("span", {}, `${claimed} → `, make("b", {}, measured));
+  const node = make("span", { className: "oe-claims-values" });
+  const isLong = (verdict === "corrected" ? claimed + measured : measured).length > LONG;
+  if (verdict === "recorded") node.append("not measured here");
+  else if (isLong) node.append(verdict === "corrected" ? "another value" : "as reported");
+  else if (verdict === "corrected") node.append(make("del", {}, claimed), " → ", make("b", {}, measured));
+  else node.append(measured);
+  return node;
 }
 
-function claimRow(claim) {
-  const says = make("th", { role: "rowheader", scope: "row", className: "oe-claims-says" }, claim.statement);
-  if (claim.why) says.append(make("p", { className: "oe-claims-why" }, claim.why));
-  says.append(make("p", { className: "oe-claims-how" }, `Check: ${claim.how} `, make("code", {}, claim.id)));
-  const verdict = make("span", { className: "oe-claims-badge" },
-    make("i", { ariaHidden: "true" }, MARK[claim.verdict]), claim.verdict);
-  const row = make("tr", { role: "row" }, cell("verdict", verdict), says,
-    cell("measured", values(claim)), cell("chapter", chapterLink(claim.chapter)));
-  row.dataset.verdict = claim.verdict;
-  return row;
+function claimLine(claim) {
+  const { id, statement, claimed, measured, verdict, how, why, chapter } = claim;
+  const said = { Reported: claimed, Measured: verdict === "recorded" ? "" : measured, Why: why, "How checked": how };
+  const about = make("dl", { className: "oe-claims-about" });
+  for (const [name, text] of Object.entries(said)) if (text) about.append(make("dt", {}, name), make("dd", {}, text));
+  about.append(make("dt", {}, "Shown in"), make("dd", {}, chapterLink(chapter)),
+    make("dt", {}, "Its name"), make("dd", {}, make("code", {}, id)));
+  const summary = make("summary", {}, mark(verdict),
+    make("span", { className: "oe-claims-says" }, make("span", { className: "oe-claims-heard" }, `${verdict}: `), ...foldable(statement, /(?<=[a-z]\.)(?=[a-z])/)), values(claim));
+  summary.dataset.verdict = verdict;
+  return make("li", {}, make("details", {}, summary, about));
 }
 
-/** The table, built once; `show(seen)` hides what is not among the claims seen. */
-function ledger(claims, sections) {
-  const rows = claims.map(claimRow);
-  const head = make("tr", { role: "row" }, ...COLUMNS.map((text) =>
-    make("th", { role: "columnheader", scope: "col" }, text)));
-  const groups = sections.map((section) => {
-    const title = make("tr", { role: "row", className: "oe-claims-section" },
-      make("th", { role: "rowheader", scope: "rowgroup", colSpan: COLUMNS.length }, section));
-    return make("tbody", { role: "rowgroup" }, title,
-      ...rows.filter((_, i) => claims[i].section === section));
-  });
-  const table = make("table", { role: "table", ariaLabel: "Claims" },
-    make("thead", { role: "rowgroup" }, head), ...groups);
-  const node = make("div", { className: "oe-claims-list", role: "region", ariaLabel: "The ledger", tabIndex: 0 }, table);
-  const show = (seen) => {
-    node.hidden = !seen.size;
-    rows.forEach((row, i) => (row.hidden = !seen.has(claims[i])));
-    sections.forEach((section, i) => (groups[i].hidden = ![...seen].some((c) => c.section === section)));
-  };
-  return { node, show };
-}
-
-/** Radio buttons for the verdict, each with how many claims it would show. */
-function verdictControl(model) {
-  const name = `oe-verdict-${Math.random().toString(36).slice(2, 8)}`;
-  const choices = [ALL, ...Object.keys(MARK)].map((value) => {
-    const input = make("input", { type: "radio", name, value });
-    input.addEventListener("change", () => choose(model, { verdict: value }));
-    const output = make("b");
-    const mark = make("i", { ariaHidden: "true" }, MARK[value] ?? "");
-    return { value, input, output, node: make("label", {}, input, mark, `${value} `, output) };
-  });
-  const node = make("fieldset", { className: "oe-claims-verdicts" }, make("legend", {}, "Verdict"),
-    ...choices.map((choice) => choice.node));
-  const show = (counts) => {
-    for (const { value, input, output } of choices) {
-      input.checked = value === model.get("verdict");
-      output.textContent = counts[value];
-    }
+/** The lines, built once; `show(seen, groups)` puts those that are seen under their headings. */
+function ledger(claims) {
+  const lines = new Map(claims.map((claim) => [claim, claimLine(claim)]));
+  const node = roving(make("div", { className: "oe-claims-list", role: "region", ariaLabel: "The ledger", tabIndex: 0 }));
+  const show = (groups) => {
+    node.hidden = !groups.length;
+    node.replaceChildren(...groups.map(([name, among]) => make("section", { className: "oe-claims-group" },
+      make("h3", {}, name, " ", make("span", {}, String(among.length))),
+      make("ul", {}, ...among.map((claim) => lines.get(claim))))));
+    const first = node.querySelector("summary[tabindex='0']") ?? node.querySelector("summary");
+    if (first) node.stopAt(first);
   };
   return { node, show };
 }
 
 function searchControl(model) {
-  const input = make("input", { type: "search", autocomplete: "off", spellcheck: false });
+  const input = make("input", { type: "search", autocomplete: "off", spellcheck: false, placeholder: "a module, a number, a word" });
   input.addEventListener("input", () => choose(model, { search: input.value }));
   const node = make("div", { className: "oe-control" }, labelled("Search", input), input);
   const show = () => {
@@ -106,59 +79,64 @@ function searchControl(model) {
   return { node, show, focus: () => input.focus() };
 }
 
-/** What stands in place of the table when no claim is left. */
+/** What stands in place of the lines when no claim is left. */
 function nothing(model, search) {
   const text = make("span");
-  const clear = make("button", { type: "button" }, "Clear the filters");
-  clear.addEventListener("click", () => {
+  const clear = button("Clear the filters", () => {
     choose(model, { verdict: ALL, section: ALL, search: "" });
     search.focus(); // this button is about to go
   });
   const node = make("p", { className: "oe-claims-nothing" }, text, clear);
-  const show = (empty) => {
+  const show = (isEmpty) => {
     const [verdict, section, sought] = STATE.map((trait) => model.get(trait));
     const parts = [verdict !== ALL && `is ${verdict}`, sought.trim() && `holds “${sought.trim()}”`];
     const where = section === ALL ? "" : ` in “${section}”`;
     text.textContent = `No claim${where} ${parts.filter(Boolean).join(" and ")}. `;
-    node.hidden = !empty;
+    node.hidden = !isEmpty;
   };
   return { node, show };
 }
 
 function render({ model, el }) {
   keepKeys(el);
-  const [claims, sections] = [model.get("claims"), model.get("sections")];
+  const [claims, sections, slips] = ["claims", "sections", "slips"].map((trait) => model.get(trait));
   const texts = claims.map(({ id, statement, claimed, measured, verdict, how, why }) =>
     plain([id, statement, claimed, measured, verdict, how, why].join("\n")));
 
-  const verdicts = verdictControl(model);
-  const section = menu(model, "section", { label: "Section",
-    options: [[ALL, "all"], ...sections.map((name) => [name, name])] });
+  const numbers = Object.fromEntries([ALL, ...Object.keys(MARK)].map((value) => [value, make("b")]));
+  const face = (value) => {
+    const node = make("em", {}, ...(MARK[value] ? [mark(value)] : []), `${value} `, numbers[value]);
+    node.dataset.verdict = value;
+    return node;
+  };
+  const verdicts = segments(model, "verdict", { label: "Verdict", options: Object.keys(numbers).map((value) => [value, face(value)]) });
+  const group = segments(model, "group", { label: "Group by", options: [["slip", "what went wrong"], ["section", "section"]] });
+  const section = wholeMenu(model, "section", { label: "Section", groups: [["", [[ALL, "all"], ...sections.map((name) => [name, name])]]] });
   const search = searchControl(model);
-  const [table, empty] = [ledger(claims, sections), nothing(model, search)];
-  const [says, spoken] = [make("p", { className: "oe-note" }), status()];
+  const [list, empty] = [ledger(claims), nothing(model, search)];
+  const [says, spoken] = [make("p", { className: "oe-label" }), status()];
   el.append(make("section", { className: "oe oe-claims", ariaLabel: "Claim explorer" },
-    make("div", { className: "oe-controls" }, verdicts.node, section.node, search.node),
-    says, table.node, empty.node, spoken));
+    make("div", { className: "oe-part oe-claims-choice" }, verdicts.node, group.node, says, section.node, search.node),
+    list.node, empty.node, spoken,
+    make("p", { className: "oe-tag" }, `Measured on ${model.get("name")}. Open a line to see how it was checked, and why.`)));
 
   return redrawOn(model, STATE, () => {
-    const [verdict, place, sought] = STATE.map((trait) => model.get(trait));
+    const [verdict, place, sought, by] = STATE.map((trait) => model.get(trait));
     const wanted = words(sought);
     const found = claims.filter((claim, i) => (place === ALL || claim.section === place) &&
       wanted.every((word) => texts[i].includes(word)));
-    const counts = { [ALL]: found.length };
-    for (const name of Object.keys(MARK))
-      counts[name] = found.filter((claim) => claim.verdict === name).length;
-    const seen = new Set(found.filter((claim) => verdict === ALL || claim.verdict === verdict));
+    const seen = found.filter((claim) => verdict === ALL || claim.verdict === verdict);
+    for (const [name, node] of Object.entries(numbers))
+      node.textContent = name === ALL ? found.length : found.filter((claim) => claim.verdict === name).length;
+    const groups = (by === "slip" ? slips : sections)
+      .map((name) => [name, seen.filter((claim) => claim[by] === name)]).filter(([, among]) => among.length);
 
-    verdicts.show(counts);
-    section.show();
-    search.show();
-    table.show(seen);
-    empty.show(!seen.size);
-    const shown = `${seen.size} of ${claims.length} claims`;
-    says.textContent = `Measured on ${model.get("name")}. Shown: ${shown}.`;
-    spoken.say(seen.size ? `${shown} shown.` : "No claim is left.");
+    for (const control of [verdicts, group, section, search]) control.show();
+    list.show(groups);
+    empty.show(!seen.length);
+    const shown = `${seen.length} of ${claims.length} claims`;
+    says.textContent = `${shown} shown`;
+    spoken.say(seen.length ? `${shown} shown.` : "No claim is left.");
   });
 }
 

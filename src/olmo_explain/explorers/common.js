@@ -12,6 +12,13 @@ function make(tag, properties = {}, ...children) {
   return node;
 }
 
+function svg(tag, attributes = {}, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
 /** The numbers in a Bytes trait. Sliced first: a view may start at an unaligned offset. */
 function numbers(view, Type) {
   return new Type(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));

@@ -1,5 +1,7 @@
 """What a forward pass costs, by operation: any length, batch and convention, 7B, 32B or tiny."""
 
+from typing import get_args
+
 import traitlets
 
 from olmo_explain.checkpoint import (
@@ -11,7 +13,7 @@ from olmo_explain.checkpoint import (
     resolve,
     whole_number,
 )
-from olmo_explain.costs import CONVENTIONS, ENDLESS, Costs, count_costs
+from olmo_explain.costs import CONVENTIONS, ENDLESS, Against, Costs, count_costs
 from olmo_explain.explorers.shared import Explorer, check_text, public, script, style
 
 MOST = 1024
@@ -20,17 +22,19 @@ SIZES = (
     "vocab_size", "tie_word_embeddings", "max_position_embeddings",
 )  # fmt: skip
 PHASES, UNITS = ("prefill", "decode"), ("MACs", "FLOPs")
+PARTS = ("scores", "apply", "projections", "mlp", "lm_head")
 
 
 class CostExplorer(Explorer):
-    """Bars by operation, and where attention overtakes, for the chosen `seq`, `batch` and `model`.
+    """The parts of a pass, and where attention overtakes, for one `seq`, `batch` and `model`.
 
     `convention`: which pairs of query and key are counted. `phase`: all positions at once, or one
     new position with the others in the KV cache. `unit`: MACs, or FLOPs, two for each.
+    `against`: beside what attention is half. `part`: the one of which the exact count is shown.
     """
 
-    _esm = script("controls", "following", "length", "costs")
-    _css = style("tables", "sentence", "costs")
+    _esm = script("controls", "following", "length", "axis", "costs")
+    _css = style("tables", "sentence", "axis", "costs")
 
     model = traitlets.Unicode().tag(sync=True)
     seq = traitlets.Int(min=1, max=ENDLESS).tag(sync=True)
@@ -38,6 +42,8 @@ class CostExplorer(Explorer):
     convention = traitlets.Enum(list(CONVENTIONS), "windowed").tag(sync=True)
     phase = traitlets.Enum(PHASES, PHASES[0]).tag(sync=True)
     unit = traitlets.Enum(UNITS, UNITS[0]).tag(sync=True)
+    against = traitlets.Enum(get_args(Against), "linear").tag(sync=True)
+    part = traitlets.Enum(PARTS, PARTS[0]).tag(sync=True)
 
     longest = traitlets.Int(ENDLESS).tag(sync=True)
     most = traitlets.Int(MOST).tag(sync=True)
@@ -86,5 +92,6 @@ def _sizes(config: OlmoConfig) -> dict:
         "sliding_layers": config.layer_types.count("sliding_attention"),
         "full_layers": config.layer_types.count("full_attention"),
         "sliding_window": config.sliding_window or 0,
+        "dtype": config.dtype,
         "bytes_per_parameter": BYTES_PER_PARAMETER[config.dtype],
     }

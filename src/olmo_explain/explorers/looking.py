@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from olmo_explain.by_hand import Weights, linear, lm_head, rms_norm, walk
-from olmo_explain.checkpoint import config_of, ropes_under
+from olmo_explain.by_hand import Form, Weights, linear, lm_head, rms_norm
+from olmo_explain.checkpoint import OlmoConfig, config_of, ropes_under
 from olmo_explain.explorers.shared import pieces
+from olmo_explain.live import shown_faults
 from olmo_explain.running import contributions
 from olmo_explain.undo import no_grad
 
@@ -29,7 +30,7 @@ class Asked:
     """What a reader chose. `written`: ids behind those of the text. `at`: the position whose next
     token is asked for, None for the last. `score`: one of SCORES, None for none. `step`: the name
     of a value, of this layer or outside the layers; None for none. `off`: [layer, head] that write
-    zeros.
+    zeros. `fault`: the name of one, "" for none.
     """
 
     text: str = ""
@@ -40,6 +41,7 @@ class Asked:
     step: str | None = None
     off: Sequence[Sequence[int]] = field(default_factory=list)
     rope: str = "per-layer"
+    fault: str = ""
 
 
 @dataclass
@@ -59,6 +61,7 @@ class Looking:
 
     def __init__(self, model: nn.Module, tokenizer: Any | None):
         self.config = config_of(model)
+        self.faults = shown_faults(self.config)
         self._weights = Weights(model.state_dict())
         self._tokenizer = tokenizer
 
@@ -78,10 +81,11 @@ class Looking:
         here = len(ids) - 1 if asked.at is None else min(asked.at, len(ids) - 1)
         with no_grad():
             seen = self._run(ids, here, asked)
-            shares = self._unembed(torch.stack(seen.streams)).softmax(-1)  # (L + 1, V)
-            changed = asked.off or asked.rope != "per-layer"
+            form = self._form(asked)
+            shares = self._unembed(torch.stack(seen.streams), form.config).softmax(-1)  # (L + 1, V)
+            changed = asked.off or asked.rope != "per-layer" or asked.fault
             intact = self._run(ids, here, Asked()) if changed else seen
-            before = self._unembed(intact.streams[-1][None])[0].softmax(-1)  # (V,)
+            before = self._unembed(intact.streams[-1][None], self.config)[0].softmax(-1)  # (V,)
         best = shares[-1].topk(min(CHOICES, shares.shape[1])).indices
         guesses = shares.argmax(-1)
         first = int(before.argmax())
@@ -116,11 +120,16 @@ class Looking:
         assert self._tokenizer is not None, "a text is asked for only where there is a tokenizer"
         return self._tokenizer(text)["input_ids"]
 
+    def _form(self, asked: Asked) -> Form:
+        """The pass by hand with the fault that was asked for, and then with the RoPE."""
+        form = self.faults.get(asked.fault, Form(self.config))
+        ropes = ropes_under(asked.rope, form.config.rope)
+        return form._replace(config=replace(form.config, rope=ropes))
+
     def _run(self, ids: list[int], here: int, asked: Asked) -> Seen:
         """One pass by hand, in which heads that are off write zeros before o_proj reads them."""
-        config = replace(self.config, rope=ropes_under(asked.rope, self.config.rope))
         seen, z, stream = Seen(), torch.empty(0), torch.empty(0)
-        for layer, _, name, value in walk(self._weights, config, torch.tensor([ids])):
+        for layer, _, name, value in self._form(asked).walk(self._weights, torch.tensor([ids])):
             if name == "resid_pre":
                 seen.streams.append(value[0, here].float())
             elif name == "pattern":
@@ -138,10 +147,12 @@ class Looking:
         seen.streams.append(stream)
         return seen
 
-    def _unembed(self, streams: Float[Tensor, "rows hidden"]) -> Float[Tensor, "rows vocab"]:
+    def _unembed(
+        self, streams: Float[Tensor, "rows hidden"], config: OlmoConfig
+    ) -> Float[Tensor, "rows vocab"]:
         norm = self._weights["model.norm.weight"]
-        x = rms_norm(streams[None].to(norm.dtype), norm, self.config.rms_norm_eps)
-        return linear(x, self._weights[lm_head(self.config)])[0].float()
+        x = rms_norm(streams[None].to(norm.dtype), norm, config.rms_norm_eps)
+        return linear(x, self._weights[lm_head(config)])[0].float()
 
     def _how_much(self, layer: int | None, z: Tensor, o_proj: Tensor) -> Float[Tensor, "heads"]:
         """How long a vector each head adds at one position, the norm's scale as it was."""

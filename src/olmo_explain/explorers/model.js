@@ -1,6 +1,6 @@
 // The live figure: a sentence goes through the model, and everything on its way can be asked for.
 
-const ASKED = ["text", "written", "at", "layer", "score", "step", "off", "rope"]; // in the order of looking.py
+const ASKED = ["text", "written", "at", "layer", "score", "step", "off", "rope", "fault"]; // in the order of looking.py
 const SEEN = { score: "grid", step: "values" }; // what is not shown is not asked for
 const STATE = [...ASKED, "head", "view", "answer"];
 const SLOW = 4000; // milliseconds after which Python's silence is spoken of
@@ -8,7 +8,6 @@ const SLOW = 4000; // milliseconds after which Python's silence is spoken of
 /** What is asked of the model by the reader's choices. */
 const wanted = (model) => Object.fromEntries(ASKED.map((name) =>
   [name, (SEEN[name] ?? model.get("view")) === model.get("view") ? model.get(name) : null]));
-const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
 /**
  * Keeps the answer that is shown in step with what the reader asks: from the page's engine, opened at the
@@ -81,48 +80,9 @@ function answering(model, tell) {
   };
 }
 
-/** The tokens as chips, in one line that scrolls: the chosen one is where the next token is asked for. */
-function chips(model, { go }) {
-  const name = `oe-at-${Math.random().toString(36).slice(2, 8)}`;
-  const line = make("div", { className: "oe-model-chips", role: "radiogroup", ariaLabel: "Tokens" });
-  const step = (by) => () => go({ at: shownAt + by });
-  const [earlier, later] = [button("Earlier token", step(-1)), button("Later token", step(1))];
-  let [made, shownAt] = [null, 0];
-  const show = (answer) => {
-    shownAt = answer.at ?? 0;
-    if (!made || !same(made, answer.tokens)) {
-      line.replaceChildren(...answer.tokens.map((token, t) => {
-        const radio = make("input", { type: "radio", name, value: t });
-        radio.addEventListener("change", () => go({ at: t }));
-        return make("label", { title: `token ${answer.ids[t]}, position ${t}` }, radio, make("code", {}, visible(token)));
-      }));
-      made = answer.tokens;
-    }
-    rest(earlier, !shownAt);
-    rest(later, shownAt >= answer.ids.length - 1);
-    const chosen = line.children[shownAt];
-    if (!chosen) return;
-    chosen.firstChild.checked = true;
-    const [left, right] = [chosen.offsetLeft - line.offsetLeft, chosen.offsetLeft - line.offsetLeft + chosen.offsetWidth];
-    if (left < line.scrollLeft || right > line.scrollLeft + line.clientWidth) line.scrollLeft = left - line.clientWidth / 2;
-  };
-  /** Above their lines in the map, where they are not too wide for that. */
-  const align = ({ upright, left, right, narrow }) => {
-    line.classList.toggle("oe-model-aligned", !upright);
-    line.style.padding = upright ? "" : `4px ${right}px 0 ${left}px`;
-  };
-  return { node: line, buttons: [earlier, later], align, show };
-}
-
-const REGIME = [
-  ["per-layer", "as designed", "YaRN in the full layers alone, as OLMo 3 was trained."],
-  ["yarn-everywhere", "YaRN everywhere", "YaRN in every layer: what transformers 5.0 to 5.12 ran."],
-  ["yarn-lost", "YaRN lost", "YaRN in no layer: what newer releases run of a model that those saved."],
-];
-
 /** What the figure says of itself, tokens as elements: the open head, and what the reader's changes did. */
 function readout(model, answer, map) {
-  const [{ layer, off, rope }, head, looker] = [answer.asked, model.get("head"), map.looker(answer)];
+  const [{ layer, off }, head, looker] = [answer.asked, model.get("head"), map.looker(answer)];
   const token = (text) => make("code", {}, visible(text));
   const shares = [...map.patternRow(answer, looker)].map((share, key) => [key, share])
     .sort((a, b) => b[1] - a[1]).slice(0, 3).filter(([, share]) => share >= 0.01);
@@ -132,7 +92,7 @@ function readout(model, answer, map) {
   return [
     `Layer ${layer}, head ${head} at `, token(answer.tokens[looker]), " looks at ", ...looks,
     isOff ? " (off: its output is zero). " : ". ",
-    ...(!off.length && rope === "per-layer" ? ["Next: ", token(next.tokens[0]), ` ${percent(next.shares[0])}.`]
+    ...(!off.length && !isBroken(answer.asked) ? ["Next: ", token(next.tokens[0]), ` ${percent(next.shares[0])}.`]
       : [token(intact.token), ` ${percent(intact.shares[0])} → ${percent(intact.shares[1])}`,
         ...(next.tokens[0] === intact.token ? ["."]
           : ["; now ", token(next.tokens[0]), ` leads with ${percent(next.shares[0])}.`])]),
@@ -144,9 +104,9 @@ function render({ model, el }) {
   const go = (changes) => choose(model, changes);
   const spoken = status();
   const name = model.get("name").split(" ")[0];
-  const [tag, said] = [make("p", { className: "oe-model-tag" }), make("p", { className: "oe-model-readout" })];
+  const [tag, said] = [make("p", { className: "oe-tag" }), make("p", { className: "oe-readout" })];
   const [news, again] = [make("span"), button("Try again", () => draw(), { hidden: true })];
-  const busy = make("p", { className: "oe-note oe-model-row oe-model-busy" }, news, again);
+  const busy = make("p", { className: "oe-note oe-row oe-model-busy" }, news, again);
   let [distance, isHere] = ["", false];
   const sayTag = () => (tag.textContent = `${model.get("name")} · computed ${isHere ? "in this page" : "by PyTorch"}, float32${distance}`);
   const tell = (kind, first, second) => {
@@ -182,8 +142,7 @@ function render({ model, el }) {
     options: model.get("layer_types").map((kind, at) => [at, String(at), `${KIND[kind]} attention`]) });
   const view = segments(model, "view", { label: "Show", go,
     options: [["heads", "this layer"], ["grid", "all heads"], ["values", "numbers"]] });
-  const rope = segments(model, "rope", { label: "Positions (RoPE)", go, options: REGIME });
-  const help = make("p", { className: "oe-note oe-model-help" });
+  const faults = faultsPanel(model, { go });
   const panels = { heads: headsPanel(model, { go, heads }), grid: gridPanel(model, { go, heads }), values: valuesPanel(model, { go }) };
   const next = nextPanel();
   const writing = writer(model, { go, shown, spoken, answered: live.answered });
@@ -195,12 +154,14 @@ function render({ model, el }) {
   const empty = make("p", { className: "oe-model-none" }, "Type a sentence, and the model reads it.");
 
   const body = make("div", { className: "oe-model-body" },
-    tokens.node, map.node, make("div", { className: "oe-model-row oe-model-layerline" }, layer.node, make("div", { className: "oe-model-row" }, ...tokens.buttons)),
+    tokens.node, map.node, make("div", { className: "oe-row oe-model-layerline" }, layer.node, make("div", { className: "oe-row" }, ...tokens.buttons)));
+  const opened = make("div", { className: "oe-model-body" },
     make("div", { className: "oe-model-below" },
-      make("div", { className: "oe-model-opened" }, view.node, ...Object.values(panels).map(({ node }) => node)),
-      make("div", { className: "oe-model-side" }, heads.node, next.node, ...(model.get("has_yarn") ? [rope.node, help] : []))));
+      make("div", { className: "oe-model-opened" }, view.node, ...Object.values(panels).map(({ node }) => node), heads.node),
+      make("div", { className: "oe-model-side" }, next.node, writing.node)),
+    ...(model.get("faults").length ? [faults.node] : []));
   const root = make("section", { className: "oe oe-model", ariaLabel: "The model on a sentence" },
-    sentence.node, writing.node, busy, ...(guide ? [guide.node] : []), empty, body, said, tag, spoken);
+    sentence.node, busy, ...(guide ? [guide.node] : []), empty, body, said, opened, tag, spoken);
   if (guide) sentence.tries.prepend(guide.open);
   el.append(root);
 
@@ -216,11 +177,10 @@ function render({ model, el }) {
     const answer = shown();
     root.setAttribute("aria-busy", String(live.isBusy()));
     const isEmpty = ready && answer.at === null;
-    for (const part of [sentence, writing, layer, view, rope, heads]) part.show(answer, ready);
-    help.textContent = REGIME.find(([regime]) => regime === model.get("rope"))[2];
+    for (const part of [sentence, writing, layer, view, faults, heads]) part.show(answer, ready);
     for (const [kind, { node }] of Object.entries(panels)) node.hidden = kind !== model.get("view");
     empty.hidden = !isEmpty;
-    body.hidden = said.hidden = isEmpty;
+    for (const part of [body, said, opened]) part.classList.toggle("oe-unseen", isEmpty); // nothing below moves
     if (isEmpty) spoken.say(empty.textContent);
     if (!ready || isEmpty) return; // what is drawn stays, with its names
     for (const part of [tokens, next, panels[model.get("view")]]) part.show(answer);
@@ -232,17 +192,15 @@ function render({ model, el }) {
   model.on("change:answer", heard);
   const undo = redrawOn(model, STATE, draw);
   live.onChange(draw);
-  const repaint = new MutationObserver(() => {
+  const unwatch = redrawOnTheme(() => {
     panels.heads.repaint();
     draw();
   });
-  repaint.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
-  repaint.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
   return () => {
     undo();
     model.off("change:answer", heard);
     for (const part of [map, sentence, writing, live]) part.stop();
-    repaint.disconnect();
+    unwatch();
   };
 }
 

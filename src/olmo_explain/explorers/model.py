@@ -8,7 +8,7 @@ import numpy as np
 import traitlets
 from transformers import PreTrainedModel
 
-from olmo_explain.by_hand import STEPS
+from olmo_explain.by_hand import FAULTS, STEPS
 from olmo_explain.checkpoint import (
     REGIMES,
     ModelLike,
@@ -27,7 +27,7 @@ from olmo_explain.words import quoted
 
 VALUES = ["embedding", *STEPS, "final_norm"]
 VIEWS = ("heads", "grid", "values")
-ASKED = ("text", "written", "at", "layer", "score", "step", "off", "rope")
+ASKED = ("text", "written", "at", "layer", "score", "step", "off", "rope", "fault")
 
 
 class ModelExplorer(Explorer):
@@ -35,21 +35,28 @@ class ModelExplorer(Explorer):
 
     The reader's choices, in both directions: `text`, and `written`, the ids that the model wrote
     behind it; `at`, the position whose next token is shown, None for the last; `layer` and `head`;
-    `off`, a list of [layer, head] that write zeros; `rope`, one of the RoPE regimes; `view`,
-    `score` and `step`, what is opened below the map.
+    `off`, a list of [layer, head] that write zeros; `rope`, one of the RoPE regimes; `fault`, the
+    name of one that `diagnose` knows, "" for none; `view`, `score` and `step`, what is opened below
+    the map.
     """
 
     _esm = script(
+        "controls",
         "answering",
         "following",
+        "arcs",
+        "tokens",
+        "next",
+        "tiles",
         "model_map",
         "model_panels",
         "model_next",
+        "model_faults",
         "model_sentence",
         "model_tour",
         "model",
     )
-    _css = style("model")
+    _css = style("figure", "model")
 
     text = traitlets.Unicode().tag(sync=True)
     written = traitlets.List(traitlets.Int()).tag(sync=True)
@@ -58,6 +65,7 @@ class ModelExplorer(Explorer):
     head = traitlets.Int(0).tag(sync=True)
     off = traitlets.List(traitlets.List(traitlets.Int())).tag(sync=True)
     rope = traitlets.Enum(REGIMES, REGIMES[0]).tag(sync=True)
+    fault = traitlets.Unicode().tag(sync=True)
     view = traitlets.Enum(VIEWS, VIEWS[0]).tag(sync=True)
     score = traitlets.Enum(list(SCORES), "induction").tag(sync=True)
     step = traitlets.Enum(VALUES, "resid_post").tag(sync=True)
@@ -72,6 +80,8 @@ class ModelExplorer(Explorer):
     heads = traitlets.Int().tag(sync=True)
     sliding_window = traitlets.Int(0).tag(sync=True)
     has_yarn = traitlets.Bool().tag(sync=True)
+    faults = traitlets.List(traitlets.Dict(), help="name, detail, says: what can be broken")
+    faults.tag(sync=True)
     steps = traitlets.List(traitlets.Unicode(), VALUES).tag(sync=True)
     longest = traitlets.Int(LONGEST, help="tokens: of more the last are read").tag(sync=True)
     ends = traitlets.List(traitlets.Int(), help="ids that end a text").tag(sync=True)
@@ -87,6 +97,10 @@ class ModelExplorer(Explorer):
             heads=config.num_attention_heads,
             sliding_window=config.sliding_window or 0,
             has_yarn=any(rope.rope_type == "yarn" for rope in config.rope.values()),
+            faults=[
+                {"name": name, "detail": form.detail, "says": FAULTS[name].says}
+                for name, form in self._looking.faults.items()
+            ],
             ends=[] if (end := model.config.eos_token_id) is None else np.atleast_1d(end).tolist(),
             **state,
         )
@@ -104,7 +118,7 @@ class ModelExplorer(Explorer):
             raise traitlets.TraitError("The text holds half a surrogate pair") from None
         return text
 
-    @traitlets.validate("layer", "head", "at", "off", "written")
+    @traitlets.validate("layer", "head", "at", "off", "written", "fault")
     def _within_range(self, proposal: dict) -> Any:
         try:
             return self._checked(proposal["trait"].name, proposal["value"])
@@ -120,6 +134,11 @@ class ModelExplorer(Explorer):
                 return config.check_head(value)
             case "written":
                 return as_ids([value], config.vocab_size)[0].tolist() if value else value
+            case "fault":
+                known = self._looking.faults
+                if value and value not in known:
+                    raise UsageError(f"fault is {quoted(value)}", f"Choose {', '.join(known)}")
+                return value
             case "at":
                 return None if value is None else whole_number("at", value, least=0)
             case _:

@@ -3,28 +3,6 @@
 
 const OPEN = 132; // pixels that the open layer is high
 const ARC = { least: 0.1, most: 4 }; // of a closed layer: shares that are drawn, and how many
-const GHOST = 0.35; // of other tokens in the open layer
-
-function svg(tag, attributes = {}, ...children) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-}
-
-const percent = (share) => `${(100 * share).toFixed(1)}%`;
-const short = (token, most = 9) => {
-  const text = visible(token);
-  return [...text].length > most ? `${[...text].slice(0, most - 1).join("")}…` : text;
-};
-
-/** A curve from one token up and over to an earlier one, standing on a line. */
-function arc(from, to, ground, height, share, kind = "") {
-  const [width, opacity] = [1 + 3 * share, Math.min(1, 0.12 + share ** 0.6)];
-  const d = `M${from.toFixed(1)},${ground}C${from.toFixed(1)},${(ground - height * 1.33).toFixed(1)} ` +
-    `${to.toFixed(1)},${(ground - height * 1.33).toFixed(1)} ${to.toFixed(1)},${ground}`;
-  return svg("path", { d, class: `oe-map-arc ${kind}`, style: `stroke-width:${width.toFixed(2)};opacity:${opacity.toFixed(2)}` });
-}
 
 /** Where everything is: tokens from left to right, rows from top to bottom, for a width in pixels. */
 function layout(width, tokens, kinds, open) {
@@ -88,30 +66,10 @@ function modelMap(model, { shown, go }) {
   function openRow(answer, row, looker) {
     const { x, column } = place;
     const ground = row.y + row.height - 24;
-    const shares = patternRow(answer, looker);
     const off = isOff(row.layer, model.get("head"));
     const far = Math.max(1, looker - from(row.layer, looker));
-    const high = (distance) => (row.height - 52) * (0.3 + 0.7 * Math.min(1, distance / far));
-    const parts = [];
-    for (let t = 1; t < answer.ids.length; t++) {
-      if (t === looker) continue;
-      const other = patternRow(answer, t);
-      const key = other.indexOf(Math.max(...other.subarray(0, t)));
-      if (key >= 0 && key < t && other[key] > GHOST) parts.push(arc(x(t), x(key), ground, high(t - key), other[key] / 4, "oe-map-ghost"));
-    }
-    const ranked = [...shares].map((share, key) => [key, share]).sort((a, b) => b[1] - a[1]);
-    for (const [key, share] of ranked.slice(0, 24))
-      if (key < looker && share >= 0.02)
-        parts.push(arc(x(looker), x(key), ground, high(looker - key), share, off ? "oe-map-off" : "oe-map-now"));
-    const said = []; // percents that do not run into each other
-    for (const [key, share] of ranked.slice(0, 4)) {
-      if (share < 0.02 || said.some((other) => Math.abs(x(other) - x(key)) < 30)) continue;
-      said.push(key);
-      parts.push(svg("circle", { cx: x(key), cy: ground, r: Math.min(5, column / 2 + 1.5), class: "oe-map-target" }));
-      parts.push(svg("text", { x: x(key), y: ground + 16, class: "oe-map-share" }, `${Math.round(100 * share)}%`));
-    }
-    parts.push(svg("circle", { cx: x(looker), cy: ground, r: Math.min(5, column / 2 + 2), class: "oe-map-looker" }));
-    return { parts, targets: said };
+    return lookingBack({ x, column, ground, rise: row.height - 52, far, looker, off,
+      tokens: answer.ids.length, rowOf: (token) => patternRow(answer, token) });
   }
 
   function rowLabel(row) {

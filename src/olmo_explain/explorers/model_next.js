@@ -1,41 +1,6 @@
-// What comes next: the most likely tokens as bars, with a tick where each was in the model as it is, and
-// writing on, a token at a time.
+// Writing on, a token at a time.
 
-const BARS = 6;
 const PAUSE_TO_READ = 60; // milliseconds between two tokens
-
-function nextPanel() {
-  const list = make("ol", { className: "oe-model-bars", ariaLabel: "The most likely next tokens" });
-  const rows = Array.from({ length: BARS + 1 }, () => {
-    const [token, bar, tick, share] = [make("code"), make("i"), make("b"), make("span", { className: "oe-model-share" })];
-    const node = make("li", {}, token, make("span", { className: "oe-model-track", ariaHidden: "true" }, bar, tick), share);
-    list.append(node);
-    return { node, token, bar, tick, share };
-  });
-  const title = make("p", { className: "oe-model-title" });
-  const key = make("p", { className: "oe-note" });
-  const node = make("div", { className: "oe-model-next" }, title, list, key);
-
-  const show = (answer) => {
-    const { next, intact, asked } = answer;
-    const changed = asked.off.length > 0 || asked.rope !== "per-layer";
-    title.textContent = answer.at === answer.ids.length - 1 ? "The next token" : `The next token after ${short(answer.tokens[answer.at])}`;
-    const shown = next.tokens.slice(0, BARS).map((token, i) => ({ token, share: next.shares[i], before: next.before[i] }));
-    const isMissing = changed && !shown.some(({ token }) => token === intact.token);
-    if (isMissing) shown.push({ token: intact.token, before: intact.shares[0], share: intact.shares[1] });
-    rows.forEach(({ node, token, bar, tick, share }, i) => {
-      node.classList.toggle("oe-model-empty", !shown[i]);
-      if (!shown[i]) return;
-      token.textContent = visible(shown[i].token);
-      bar.style.width = `${100 * shown[i].share}%`;
-      tick.style.left = `${100 * shown[i].before}%`;
-      tick.hidden = !changed;
-      share.textContent = percent(shown[i].share);
-    });
-    key.textContent = changed ? "Upright mark: its probability in the unchanged model." : "";
-  };
-  return { node, show };
-}
 
 /** One of the next tokens: the most likely at temperature 0, else drawn by its share. */
 function drawn(next, temperature) {
@@ -59,8 +24,8 @@ function writer(model, { go, shown, spoken, answered }) {
   const start = button("Write on", () => (run ? stop() : write(Infinity)), { className: "oe-button oe-primary" });
   const one = button("One token", () => write(1));
   const back = button("Undo", () => go({ written: [], at: null }), { ariaLabel: "Undo what was written" });
-  const note = make("span", { className: "oe-model-label" });
-  const node = make("div", { className: "oe-model-write oe-model-row" }, start, one, back,
+  const note = make("span", { className: "oe-label" });
+  const node = make("div", { className: "oe-model-write oe-row" }, start, one, back,
     make("div", { className: "oe-control" }, labelled("Temperature", temperature), temperature, said), note);
 
   async function write(count) {

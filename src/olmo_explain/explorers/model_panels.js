@@ -7,100 +7,32 @@ const SCORE = {
   written: ["size of its output", "Length of the vector that it adds to the stream at the chosen token"],
 };
 
-/** Radio buttons side by side, for one trait: arrow keys move between them. */
-function segments(model, trait, { label, options, go }) {
-  const name = `oe-${trait}-${Math.random().toString(36).slice(2, 8)}`;
-  const inputs = new Map();
-  const node = make("fieldset", { className: "oe-segments" }, make("legend", {}, label));
-  for (const [value, text, hint] of options) {
-    const input = make("input", { type: "radio", name, value: String(value) });
-    input.addEventListener("change", () => go({ [trait]: value }));
-    inputs.set(value, input);
-    node.append(make("label", { title: hint ?? "" }, input, make("span", {}, text)));
-  }
-  return { node, show: () => inputs.forEach((input, value) => (input.checked = value === model.get(trait))) };
-}
-
-function button(text, act, properties = {}) {
-  const node = make("button", { type: "button", className: "oe-button", ...properties }, text);
-  node.addEventListener("click", () => node.ariaDisabled !== "true" && act());
-  return node;
-}
-
-/** It can do nothing now. It keeps the focus, which a button that is `disabled` would lose. */
-const rest = (node, isIdle) => (node.ariaDisabled = String(Boolean(isIdle)));
-
-const named = (layer, head) => `${layer}.${head}`;
-
-/** Switching heads: what is off, said and undone in one place. */
-function switches(model, go) {
-  const off = () => model.get("off");
-  const isOff = (layer, head) => off().some(([l, h]) => l === layer && h === head);
-  const without = (heads) => off().filter(([l, h]) => !heads.some(([a, b]) => a === l && b === h));
-  const set = (heads, on) => go({ off: on ? without(heads) : [...without(heads), ...heads] });
-  const flip = (layer, head) => set([[layer, head]], isOff(layer, head));
-  const node = make("div", { className: "oe-model-off" });
-  const show = () => {
-    const heads = off();
-    const layer = model.get("layer");
-    const whole = Array.from({ length: model.get("heads") }, (_, head) => [layer, head]);
-    const allOff = whole.every(([l, h]) => isOff(l, h));
-    const list = heads.slice(0, 8).map(([l, h]) =>
-      button(`${named(l, h)} ✕`, () => flip(l, h), { className: "oe-button oe-model-chip", ariaLabel: `Switch head ${named(l, h)} on again` }));
-    if (heads.length > 8) list.push(make("span", {}, `and ${heads.length - 8} more`));
-    const focus = node.contains(document.activeElement) && document.activeElement.dataset.act;
-    const act = (name, text, to) => {
-      const made = button(text, to);
-      made.dataset.act = name;
-      return made;
-    };
-    node.replaceChildren(
-      make("span", { className: "oe-model-label" }, heads.length ? "Off:" : "All heads are on."), ...list,
-      act("layer", `Switch layer ${layer} ${allOff ? "on" : "off"}`, () => set(whole, allOff)),
-      ...(heads.length ? [act("all", "All on", () => go({ off: [] }))] : []));
-    if (focus !== false) (node.querySelector(`[data-act="${focus}"]`) ?? node.querySelector('[data-act="layer"]')).focus();
-  };
-  return { node, show, isOff, flip };
-}
-
 /** The heads of the chosen layer: each a thumbnail of its pattern, and its switch. */
 function headsPanel(model, { go, heads }) {
   const group = `oe-head-${Math.random().toString(36).slice(2, 8)}`;
-  const cards = Array.from({ length: model.get("heads") }, (_, head) => {
-    const canvas = make("canvas", { ariaHidden: "true" });
-    const radio = make("input", { type: "radio", name: group, value: head });
-    radio.addEventListener("change", () => go({ head }));
-    const name = make("span", {});
-    const flip = button("on", () => heads.flip(layer, head), { className: "oe-button oe-model-switch", role: "switch" });
-    const node = make("div", { className: "oe-model-head" }, make("label", {}, radio, canvas, name), flip);
-    return { node, canvas, radio, name, flip, head };
-  });
-  const node = make("div", { className: "oe-model-heads", role: "group" }, ...cards.map(({ node }) => node));
   let [painted, layer] = [null, null];
+  const cards = Array.from({ length: model.get("heads") }, (_, head) => {
+    const tile = headTile(group, () => go({ head }));
+    const flip = button("on", () => heads.flip(layer, head), { className: "oe-button oe-model-switch", role: "switch" });
+    return { tile, flip, node: make("div", { className: "oe-model-head" }, tile.node, flip) };
+  });
+  const node = make("div", { className: "oe-model-heads", role: "group" }, ...cards.map((card) => card.node));
   const show = (answer) => {
     ({ layer } = answer.asked);
     node.ariaLabel = `The heads of layer ${layer}`;
     const T = answer.ids.length;
-    for (const { node, canvas, radio, name, flip, head } of cards) {
+    cards.forEach(({ tile, flip }, head) => {
       const off = heads.isOff(layer, head);
-      radio.checked = head === model.get("head");
-      name.textContent = `Head ${head}`;
+      tile.show({ isChosen: head === model.get("head"), isOff: off, name: `Head ${head}` });
       flip.ariaChecked = String(!off);
       flip.ariaLabel = `Head ${named(layer, head)}`;
       flip.textContent = off ? "off" : "on";
-      node.classList.toggle("oe-model-is-off", off);
-      if (painted !== answer.pattern)
-        paint(canvas, T, T, (q, k) => [...ink(), Math.round(255 * Math.min(1, answer.pattern[(head * T + q) * T + k] ** 0.6))]);
-    }
+      if (painted !== answer.pattern) tile.paint(T, T, (q, k) => answer.pattern[(head * T + q) * T + k], true);
+    });
     painted = answer.pattern;
   };
   return { node, show, repaint: () => (painted = null) };
 }
-
-/** The accent as numbers, for what is painted: a canvas inherits no colour. */
-const ink = () => (isDark() ? [79, 209, 181] : [11, 107, 94]);
-const isDark = () =>
-  document.documentElement.dataset.theme === "dark" || document.body.dataset.jpThemeLight === "false";
 
 /** All heads of the model, coloured by a score on this text. */
 function gridPanel(model, { go, heads }) {
@@ -127,7 +59,7 @@ function gridPanel(model, { go, heads }) {
     make("div", { className: "oe-model-grid" },
       make("div", { className: "oe-model-layers", ariaHidden: "true" }, ...rows),
       make("div", { className: "oe-matrix" }, canvas, crosses, marker)),
-    note, make("div", { className: "oe-model-row" }, make("span", { className: "oe-model-label" }, "The most:"), ...best), click);
+    note, make("div", { className: "oe-row" }, make("span", { className: "oe-label" }, "The most:"), ...best), click);
   const show = (answer) => {
     score.show();
     const name = model.get("score");

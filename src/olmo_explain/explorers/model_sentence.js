@@ -15,7 +15,7 @@ function sentencePanel(model, { go, engine, changed }) {
   const beginning = (text) => `${text.trim().split(/\s+/).slice(0, 3).join(" ")} …`;
   const mine = button("Yours", () => choose(kept.text), { hidden: true });
   const texts = [model.get("own_text"), ...model.get("others")].filter(Boolean);
-  const tries = make("div", { className: "oe-model-row oe-model-tries" }, make("span", { className: "oe-model-label" }, "Try:"),
+  const tries = make("div", { className: "oe-row oe-model-tries" }, make("span", { className: "oe-label" }, "Try:"),
     mine, ...texts.map((text) => button(beginning(text), () => choose(text), { title: text })));
 
   const apart = model.get("apart");
@@ -28,8 +28,8 @@ function sentencePanel(model, { go, engine, changed }) {
   const forget = button("Forget it", () => {
     page().forget();
     field.focus({ preventScroll: true });
-  }, { className: "oe-button oe-model-chip" });
-  const keeping = make("p", { className: "oe-note oe-model-row", hidden: true }, make("span"), forget);
+  }, { className: "oe-button oe-chip" });
+  const keeping = make("p", { className: "oe-note oe-row", hidden: true }, make("span"), forget);
   const node = make("div", { className: "oe-model-sentence" }, labelled("Your sentence", field), field, note, keeping, tries, pull);
   if (!model.get("has_tokenizer")) {
     node.replaceChildren(note);
@@ -83,9 +83,11 @@ function sentencePanel(model, { go, engine, changed }) {
   const show = (answer, ready) => {
     const whole = model.get("text") + (ready && model.get("written").length ? answer.tail : "");
     if (field.value !== whole && (ready || !model.get("written").length)) field.value = whole;
-    field.style.height = "auto";
-    field.style.height = `${Math.min(field.scrollHeight + 2, HIGH)}px`;
-    if (model.get("written").length) field.scrollTop = field.scrollHeight;
+    if (model.get("written").length) field.scrollTop = field.scrollHeight; // what is below stays where it is
+    else {
+      field.style.height = "auto";
+      field.style.height = `${Math.min(field.scrollHeight + 2, HIGH)}px`;
+    }
     const at = apart.indexOf(model.get("text"));
     pull.hidden = at < 0;
     if (at >= 0) {

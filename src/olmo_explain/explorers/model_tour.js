@@ -3,7 +3,7 @@
 /** { changes, say(answer) } for each stop, of the sentence whose halves the slider pulls apart. */
 function tourOf(model) {
   const apart = model.get("apart");
-  const start = { text: apart[0], written: [], off: [], rope: "per-layer", view: "heads", layer: 7, head: 0, at: null };
+  const start = { text: apart[0], written: [], off: [], rope: "per-layer", fault: "", view: "heads", layer: 7, head: 0, at: null };
   const of = (answer, token) => {
     const i = answer.next.tokens.indexOf(token);
     return i < 0 ? "next to nothing" : percent(answer.next.shares[i]);
@@ -33,15 +33,15 @@ function tourOf(model) {
 /** The strip of the tour: closed until it is asked for, left at any time, and then all is as it was. */
 function tour(model, { go, answered, spoken, opened }) {
   const stops = tourOf(model);
-  const kept = ["text", "written", "off", "rope", "view", "layer", "head", "at"];
+  const kept = ["text", "written", "off", "rope", "fault", "view", "layer", "head", "at"];
   let [at, before] = [-1, null];
   const open = button(`Show me around: ${stops.length} stops`, () => move(0));
   const sentence = make("p", { className: "oe-model-stop" });
-  const where = make("span", { className: "oe-model-label" });
+  const where = make("span", { className: "oe-label" });
   const [back, next, leave] = [button("Back", () => move(at - 1)), button("Next", () => move(at + 1), { className: "oe-button oe-primary" }),
     button("Leave the tour", () => end())];
   const strip = make("div", { className: "oe-model-strip", role: "group", ariaLabel: "Tour", hidden: true },
-    sentence, make("div", { className: "oe-model-row" }, where, back, next, leave));
+    sentence, make("div", { className: "oe-row" }, where, back, next, leave));
   const node = make("div", { className: "oe-model-tour" }, strip);
   strip.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -66,6 +66,7 @@ function tour(model, { go, answered, spoken, opened }) {
     go(stops[at].changes);
     const answer = await answered();
     if (at !== to) return; // the reader was faster
+    strip.scrollIntoView({ block: "start" }); // with the map below it, on a phone too
     sentence.textContent = answer ? stops[at].say(answer) : "The model did not arrive, so there is nothing to show here yet.";
     spoken.say(`Stop ${at + 1} of ${stops.length}. ${sentence.textContent}`);
   }
@@ -75,7 +76,7 @@ function tour(model, { go, answered, spoken, opened }) {
     at = -1;
     strip.hidden = true;
     open.hidden = false;
-    go({ off: before.off, rope: before.rope });
+    go({ off: before.off, rope: before.rope, fault: before.fault });
   }
   function end() {
     close();

@@ -8,21 +8,28 @@ from olmo_explain.checkpoint import REGIMES, ModelLike, Rope, read_config, resol
 from olmo_explain.errors import UsageError
 from olmo_explain.explorers.shared import Explorer, public, script, style
 
+SCORES = ("all", "pair")
+
 
 class RopeExplorer(Explorer):
-    """A pair, a position and a layer type, under what an installation applies (`regime`)."""
+    """A pair, a position and a layer type, under what an installation applies (`regime`).
 
-    _esm = script("controls", "following", "length", "rope")
-    _css = style("tables", "sentence", "rope")
+    `score_of`: whose score is drawn against the distance, of all pairs or of the chosen one.
+    """
+
+    _esm = script("controls", "following", "length", "axis", "rope")
+    _css = style("tables", "sentence", "axis", "rope")
 
     pair = traitlets.Int(0).tag(sync=True)
     position = traitlets.Int(0).tag(sync=True)
-    layer_type = traitlets.Unicode("sliding_attention").tag(sync=True)
+    layer_type = traitlets.Unicode("full_attention").tag(sync=True)
     regime = traitlets.Enum(REGIMES, REGIMES[0]).tag(sync=True)
+    score_of = traitlets.Enum(SCORES, SCORES[0]).tag(sync=True)
 
     name = traitlets.Unicode().tag(sync=True)
     head_dim = traitlets.Int().tag(sync=True)
     max_position = traitlets.Int().tag(sync=True)
+    window = traitlets.Int(help="positions that a sliding layer sees").tag(sync=True)
     yarn = traitlets.Dict(help="the fields of the scaled RoPE").tag(sync=True)
 
     @property
@@ -44,6 +51,7 @@ def explore_rope(
 
     >>> explorer = explore_rope("olmo3-7b")
     >>> explorer.regime = "yarn-everywhere"  # what transformers 5.0 to 5.12 applied
+    >>> explorer.layer_type = "sliding_attention"
     >>> explorer.layer_type, explorer.applied.attention_factor
     ('sliding_attention', 1.2079441541679836)
     """
@@ -62,5 +70,6 @@ def explore_rope(
         name=f"{public(source.name)}, config only",
         head_dim=config.head_dim,
         max_position=config.max_position_embeddings - 1,
+        window=config.sliding_window or config.max_position_embeddings,
         yarn=yarn.to_dict(),
     )

@@ -14,8 +14,8 @@ function sentenceBar(model, spoken, show) {
   const label = labelled("Sentence", field);
   const says = make("p", { id: `${field.id}-says`, className: "oe-note", tabIndex: -1 });
   field.setAttribute("aria-describedby", says.id);
-  const back = press("", () => (isOwn() ? toChapters() : read(kept.text)));
-  const forget = press("Forget it", () => page().forget());
+  const back = button("", () => (isOwn() ? toChapters() : read(kept.text)));
+  const forget = button("Forget it", () => page().forget());
   [label, back, says, forget].forEach((part, at) =>
     part.classList.add(`oe-sentence-${["label", "back", "says", "forget"][at]}`));
   const node = make("div", { className: "oe-sentence" }, label, back, field, says, forget);

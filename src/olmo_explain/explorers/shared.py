@@ -13,6 +13,7 @@ import traitlets
 
 from olmo_explain.checkpoint import PRESETS, Checkpoint, Source
 from olmo_explain.errors import UsageError
+from olmo_explain.figures import LOOK
 from olmo_explain.words import quoted
 
 if TYPE_CHECKING:  # explorers that read only config.json or weights do not wait for torch
@@ -54,8 +55,8 @@ def script(*names: str) -> str:
 
 
 def style(*names: str) -> str:
-    """The style sheet of one explorer: what all share, then its own parts."""
-    return "\n".join(_text(f"{name}.css") for name in ("common", *names))
+    """The style sheet of one explorer: colours and letters, what all share, then its own parts."""
+    return "\n".join([LOOK, *(_text(f"{name}.css") for name in ("common", *names))])
 
 
 def _text(filename: str) -> str:

@@ -1,4 +1,4 @@
-// The step explorer: one value of one layer, its formula, its weight, its picture, its proof.
+// The step explorer: one value of one layer, what it is made of, its numbers, its proof.
 
 const STATE = ["layer", "at", "head", "token", "number", "tokens", "steps", "data", "equal", "differences"];
 const HIDDEN = -1e38; // what the mask adds is below this
@@ -14,11 +14,12 @@ const isKeyed = (about) => about.axes.at(-1) === "T";
 const size = (shape) => shape.map(count).join(" × ");
 
 /** How far a value is from the real module's. A distance of 0 alone does not make them equal. */
-function distance(equal, difference) {
-  if (equal) return "0: every bit is equal";
-  if (difference === null) return "none to measure: differs by a NaN, an infinity or its shape";
-  return difference ? `differs by up to ${difference}`
-    : "0, yet not every bit is equal: differs by the sign of a zero or by its dtype";
+function verdict(isEqual, difference) {
+  const said = isEqual ? "✓ equal to the real module’s, bit for bit"
+    : difference === null ? "Differs from the real module’s by a NaN, an infinity or its shape"
+    : difference ? `Differs from the real module’s by up to ${difference}`
+    : "Not every bit is the real module’s: differs by the sign of a zero or by its dtype";
+  return { isEqual, said };
 }
 
 // -- a run: what a step is about, its matrices [head, token, number], and how it was proven ------------
@@ -35,9 +36,10 @@ function savedRun(model) {
   };
   const result = (trait, layer, at) => model.get(trait)[layer][at];
   return () => ({
-    tokens: model.get("tokens"), of: data(), dtype: "bfloat16", said: String, matrix,
+    tokens: model.get("tokens"), id: ["saved", ...model.get("tokens")], // what a picture is painted from
+    dtype: "computed by hand in bfloat16, compared with the real module", said: String, matrix,
     about: (layer, at) => step(at),
-    proof: (layer, at) => distance(result("equal", layer, at), result("differences", layer, at)),
+    proof: (layer, at) => verdict(result("equal", layer, at), result("differences", layer, at)),
   });
 }
 
@@ -61,124 +63,99 @@ function ownRun(model, { session, ids, tokens }) {
     return data.filter((_, i) => Math.floor(i / columns) % shape[1] === head); // (T, H, Dh)
   };
   return {
-    tokens, of: ids, dtype: "float32, computed in this page", matrix, about,
+    tokens, id: ids, dtype: "computed in this page in float32", matrix, about,
     said: (number) => String(Number(number.toPrecision(7))),
-    proof: () => "computed in this page in float32; not compared with the module here",
+    proof: () => ({ isEqual: false, said: "Not compared with the real module here" }),
   };
 }
 
 // -- showing ------------------------------------------------------------------------------------------
 
-function aboutPanel() {
-  const title = make("h3");
-  const cells = {};
-  const body = make("tbody");
-  for (const name of ["formula", "shape", "reads weight", "weight bytes", "max |Δ| to the real module"]) {
-    cells[name] = make("td");
-    body.append(make("tr", {}, make("th", { scope: "row" }, name), cells[name]));
-  }
-  const show = (about, proof) => {
-    title.textContent = `Step ${about.step} of 15: ${about.name}`;
-    cells.formula.textContent = about.formula;
-    cells.shape.textContent = `${about.axes.join(" × ")} = ${size(about.shape)}`;
-    cells["reads weight"].textContent = about.weight
-      ? `${about.weight}, ${size(about.weightShape)}` : "none";
-    cells["weight bytes"].textContent = count(about.weightBytes);
-    cells["max |Δ| to the real module"].textContent = proof;
+/** What goes in, what is computed, what comes out. */
+function aboutPanel(model, { go }) {
+  const [reads, formula, gives, shape, proof] = [make("div", { className: "oe-row" }), make("code", { className: "oe-steps-formula" }),
+    make("code"), make("span", { className: "oe-shape" }), make("p", { className: "oe-steps-proof" })];
+  const [step, weight] = [make("h4"), make("p", { className: "oe-shape" })];
+  const node = make("div", { className: "oe-steps-about" },
+    make("section", {}, make("h4", {}, "Reads"), reads, weight),
+    make("section", {}, step, formula),
+    make("section", {}, make("h4", {}, "Gives"), gives, " ", shape, proof));
+  const show = (about, shapeOf, { isEqual, said }) => {
+    step.textContent = `Step ${about.step} of 15`;
+    formula.textContent = about.formula;
+    reads.replaceChildren(...about.reads.map((name) =>
+      button(make("code", {}, name), () => go({ at: model.get("steps").findIndex((each) => each.name === name) }),
+        { title: `Go to ${name}, ${shapeOf(name)}` })),
+      ...(about.reads.length ? [] : [about.name === "resid_pre" ? "the layer before" : "positions alone"]));
+    weight.textContent = about.weight
+      ? `and the weight ${about.weight}, ${size(about.weightShape)}, ${count(about.weightBytes)} bytes` : "and no weight";
+    gives.textContent = about.name;
+    shape.textContent = `${about.axes.join(" × ")} = ${size(about.shape)}`;
+    proof.textContent = said;
+    proof.classList.toggle("oe-steps-equal", isEqual);
   };
-  return { node: make("section", {}, title, make("table", {}, body)), show };
+  return { node, show };
 }
 
-function picturePanel(model) {
-  const canvas = make("canvas", { role: "img" });
-  const marker = make("div", { className: "oe-frame" });
-  const [title, note] = [make("h3"), make("p", { className: "oe-note" })];
-  const rows = tokenLabels("oe-steps-tokens", 26);
-  const keys = tokenLabels("oe-steps-tokens oe-steps-keys", 22);
-  pickable(canvas, (token, number) => choose(model, { token, number }));
-  let painted = {};
-  const show = (run, about, place, values, hidden) => {
-    const [heads, tokens, numbers] = about.matrices;
-    const [layer, head] = [model.get("layer"), place.head];
-    if (painted.of !== run.of || painted.name !== about.name || painted.layer !== layer || painted.head !== head) {
-      const seen = values.filter((_, at) => !hidden(at));
-      // Not Math.min(...seen): some browsers pass no more than 65,536 arguments.
-      const [low, high] = [seen.reduce((a, b) => Math.min(a, b)), seen.reduce((a, b) => Math.max(a, b))];
-      const scale = Math.max(Math.abs(low), Math.abs(high)) || 1;
-      paint(canvas, tokens, numbers, (t, n) => {
-        if (hidden(t * numbers + n)) return [128, 128, 128, 90];
-        const value = values[t * numbers + n];
-        const strength = Math.round(255 * Math.sqrt(Math.abs(value) / scale));
-        return [...(value < 0 ? [217, 119, 43] : [18, 150, 130]), strength];
-      });
-      title.textContent = heads > 1 ? `${about.name}, head ${head}` : about.name;
-      keys.node.hidden = !isKeyed(about);
-      keys.node.classList.toggle("oe-steps-upright", tokens > 8);
-      shape.style.setProperty("--oe-tokens", tokens);
-      const masked = seen.length < values.length;
-      const colours = low < 0 ? "orange below zero, green above" : "green: above zero";
-      const range = masked && low === high ? `${low} where a key is seen` :
-        `From ${low.toPrecision(4)} to ${high.toPrecision(4)}; ${colours}`;
-      const sliding = model.get("layer_types")[layer] === "sliding_attention";
-      note.textContent = [
-        `${range}${masked ? "; grey: hidden by the mask" : ""}.`,
-        isKeyed(about) ? "A row is a query, a column a key." : "",
-        masked && sliding && tokens <= model.get("sliding_window")
-          ? `This layer slides, but its window of ${model.get("sliding_window")} tokens is longer than the prompt.`
-          : "",
-      ].filter(Boolean).join(" ");
-      const [down, across] = isKeyed(about) ? ["queries", "keys"] : ["tokens", "numbers"];
-      canvas.ariaLabel = `${about.name}: ${tokens} ${down} by ${numbers} ${across}. ${note.textContent}`;
-      painted = { of: run.of, name: about.name, layer, head };
+/** The heads of a value, each a tile of its numbers. */
+function headTiles(model, { go }) {
+  const group = `oe-head-${Math.random().toString(36).slice(2, 8)}`;
+  const node = make("div", { className: "oe-steps-heads", role: "radiogroup", ariaLabel: "Heads" });
+  let [tiles, painted] = [[], null];
+  const show = (about, head, of, colourOf) => {
+    const [heads, rows, columns] = about.matrices;
+    node.hidden = heads === 1;
+    if (node.hidden) return;
+    if (tiles.length !== heads) {
+      tiles = Array.from({ length: heads }, (_, at) => headTile(group, () => go({ head: at })));
+      node.replaceChildren(...tiles.map((tile) => tile.node));
     }
-    frame(marker, tokens, numbers, place.token, place.number);
-    rows.show(run.tokens, place.token);
-    if (isKeyed(about)) keys.show(run.tokens, place.number);
+    if (!same(painted, of)) tiles.forEach((tile, at) => tile.paintAs(rows, columns, colourOf(at)));
+    painted = of;
+    tiles.forEach((tile, at) => tile.show({ isChosen: at === head, name: `Head ${at}` }));
   };
-  const shape = make("div", { className: "oe-steps-picture" },
-    rows.node, make("div", { className: "oe-matrix" }, canvas, marker), keys.node);
-  return { node: make("section", {}, title, shape, note), show };
+  return { node, show, repaint: () => (painted = null) };
 }
 
 function render({ model, el }) {
   keepKeys(el);
-  const kinds = model.get("layer_types");
+  const go = (changes) => choose(model, changes);
+  const [kinds, steps] = [model.get("layer_types"), model.get("steps")];
   const saved = savedRun(model);
-  let own = null;
-  let run = saved();
-  const spoken = status();
+  let [own, run] = [null, saved()];
+  const [spoken, said, tag] = [status(), make("p", { className: "oe-readout" }), make("p", { className: "oe-tag" })];
   const bar = sentenceBar(model, spoken, (typed) => {
     own = typed && ownRun(model, typed);
     draw();
   });
-  const step = () => model.get("steps")[model.get("at")];
-  const named = (t) => `${t} ${visible(run.tokens[t] ?? "")}`;
-
-  const layer = slider(model, "layer", {
-    label: "Layer", max: kinds.length - 1, say: (l) => `${l} ${KIND[kinds[l]]}`, width: 10,
-  });
-  const at = slider(model, "at", {
-    label: "Value", max: model.get("steps").length - 1, width: 16,
-    say: (i) => `${model.get("steps")[i].step} ${model.get("steps")[i].name}`,
-  });
-  const head = slider(model, "head", { label: "Head", max: 0, width: 3 });
-  const token = slider(model, "token", { label: "Token", max: 0, say: named, width: 9 });
-  const number = slider(model, "number", {
-    label: "Number", max: 0, say: (n) => (isKeyed(step()) ? named(n) : String(n)), width: 9,
-  });
-  const [about, picture] = [aboutPanel(), picturePanel(model)];
-  const [chosen, says] = [make("output"), make("p", { className: "oe-note" })];
+  const [layer, map, about, tiles] = [layerPicker(model, { go }), stepsMap(model, { go }), aboutPanel(model, { go }), headTiles(model, { go })];
+  const move = (by) => () => go({ at: model.get("at") + by });
+  const [back, forth] = [button("Previous step", move(-1)), button("Next step", move(1), { className: "oe-button oe-primary" })];
+  const [title, low, high] = [make("h3"), make("span"), make("span")];
+  const [below, above] = [make("i", { className: "oe-ramp-below" }), make("i")];
+  const note = make("p", { className: "oe-note" });
+  let read = () => []; // what a cell says
+  const say = (row, column) => said.replaceChildren(...read(row, column));
+  const grid = cells({ pick: (token, number) => go({ token, number }),
+    hover: (row, column) => (row === null ? say(model.get("token"), model.get("number")) : say(row, column)) });
   el.append(make("section", { className: "oe oe-steps", ariaLabel: "Step explorer" },
-    says, ...(bar ? [bar.node] : []),
-    make("div", { className: "oe-controls" }, layer.node, at.node),
-    about.node, picture.node,
-    make("div", { className: "oe-controls" }, head.node, token.node, number.node,
-      make("div", { className: "oe-control" }, "Value there", chosen)),
-    spoken));
+    ...(bar ? [bar.node] : []),
+    make("div", { className: "oe-part" }, layer.node, map.node),
+    make("div", { className: "oe-part" }, make("div", { className: "oe-row oe-steps-head" }, title, make("div", { className: "oe-row" }, back, forth)), about.node),
+    make("div", { className: "oe-part oe-steps-values" }, grid.node, make("div", { className: "oe-steps-side" }, tiles.node,
+      make("p", { className: "oe-ramp", ariaHidden: "true" }, low, below, above, high), note)),
+    said, tag, spoken));
+
+  /** The colour of a number: how far it is from zero, on this scale. */
+  const coloured = (values, hidden, scale, columns) => (row, column) => {
+    const at = row * columns + column;
+    return hidden(at) ? [0, 0, 0, 0] : tone(Math.abs(values[at]) / scale, values[at] < 0 ? inkBelow() : ink());
+  };
 
   function draw() {
     run = own ?? saved();
-    const shown = run.about(model.get("layer"), model.get("at"));
+    const [l, at] = [model.get("layer"), model.get("at")];
+    const shown = run.about(l, at);
     const [heads, rows, columns] = shown.matrices;
     // A place chosen in one value, or of one sentence, may lie outside the next.
     const place = {
@@ -187,36 +164,64 @@ function render({ model, el }) {
     };
     if (Object.entries(place).some(([name, value]) => value !== model.get(name))) return choose(model, place);
 
-    says.textContent = `Model: ${model.get("name")}, ${run.dtype}`;
-    head.range(0, heads - 1);
-    head.node.hidden = heads === 1;
-    token.range(0, rows - 1);
-    number.range(0, columns - 1);
-    token.rename(isKeyed(shown) ? "Query" : "Token");
-    number.rename(isKeyed(shown) ? "Key" : "Number");
-    for (const control of [layer, at, head, token, number]) control.show();
-
-    const values = run.matrix(model.get("layer"), model.get("at"), place.head);
+    const values = run.matrix(l, at, place.head);
     // In a pattern what the mask hides is a plain 0: only the mask itself tells it from a small one.
-    const masking = model.get("steps").findIndex(({ name }) => name === "mask");
-    const mask = shown.name === "pattern" ? run.matrix(model.get("layer"), masking, 0) : values;
-    const hidden = (at) => mask[at] <= HIDDEN;
-    const cell = place.token * columns + place.number;
-    chosen.value = !hidden(cell) ? run.said(values[cell])
-      : shown.name === "pattern" ? `${values[cell]}, hidden` : "hidden";
-    about.show(shown, run.proof(model.get("layer"), model.get("at")));
-    picture.show(run, shown, place, values, hidden);
-    const [row, column] = isKeyed(shown) ? ["query", "key"] : ["token", "number"];
-    const where = isKeyed(shown) ? named(place.number) : place.number;
-    spoken.say(`Layer ${model.get("layer")}, step ${shown.step}, ${shown.name}: ` +
-      `${row} ${named(place.token)}, ${column} ${where} is ` +
-      `${hidden(cell) ? "hidden" : Number(values[cell].toPrecision(4))}.`);
+    const mask = shown.name === "pattern" ? run.matrix(l, steps.findIndex(({ name }) => name === "mask"), 0) : null;
+    const hiddenIn = (all) => (at) => (mask ?? all)[at] <= HIDDEN;
+    const hidden = hiddenIn(values);
+    const seen = values.filter((_, at) => !hidden(at));
+    // Not Math.min(...seen): some browsers pass no more than 65,536 arguments.
+    const [least, most] = [seen.reduce((a, b) => Math.min(a, b)), seen.reduce((a, b) => Math.max(a, b))];
+    const scale = Math.max(Math.abs(least), Math.abs(most)) || 1;
+    const isKey = isKeyed(shown);
+
+    for (const part of [layer, map]) part.show();
+    rest(back, at === 0);
+    rest(forth, at === steps.length - 1);
+    title.textContent = `${shown.name}, ${at + 1} of ${steps.length} values`;
+    about.show(shown, (name) => size(run.about(l, steps.findIndex((each) => each.name === name)).shape), run.proof(l, at));
+    tiles.show(shown, place.head, [run.id, shown.name, l, isDark()], (head) => {
+      const all = run.matrix(l, at, head);
+      return coloured(all, hiddenIn(all), scale, columns);
+    });
+    const names = run.tokens.map(visible);
+    const numbered = Array.from({ length: columns }, (_, n) => (n === place.number || (n % 8 === 0 && Math.abs(n - place.number) > 3) ? String(n) : ""));
+    const masked = seen.length < values.length;
+    const sliding = kinds[l] === "sliding_attention" && rows <= model.get("sliding_window");
+    note.textContent = [
+      isKey ? "A row is a query, a column a key." : "A row is a token, a column a number.",
+      masked ? "Blank: hidden by the mask." : "",
+      masked && sliding ? `This layer slides, but its window of ${model.get("sliding_window")} tokens is longer than the prompt.` : "",
+      "Click a square, or choose one with the arrow keys.",
+    ].filter(Boolean).join(" ");
+    const called = heads > 1 ? `${shown.name}, head ${place.head}` : shown.name;
+    grid.show({ rows, columns, row: place.token, column: place.number, upright: isKey, rowNames: names,
+      of: [run.id, shown.name, l, place.head, isDark()], columnNames: isKey ? names : numbered, colour: coloured(values, hidden, scale, columns),
+      text: (row, column) => (hidden(row * columns + column) ? "" : few(values[row * columns + column], 3)),
+      isStrong: (row, column) => Math.abs(values[row * columns + column]) > (isDark() ? 0.4 : 0.65) * scale,
+      label: `${called}: ${rows} ${isKey ? "queries" : "tokens"} by ${columns} ${isKey ? "keys" : "numbers"}, from ${few(least)} to ${few(most)}.` });
+    below.hidden = least >= 0;
+    above.hidden = most <= 0 && least < 0;
+    [low.textContent, high.textContent] = [below.hidden ? "0" : few(-scale), above.hidden ? "0" : few(scale)];
+
+    const token = (at) => make("code", {}, names[at]);
+    read = (row, column) => {
+      const cell = row * columns + column;
+      const value = !hidden(cell) ? run.said(values[cell]).replace("-", "−") : shown.name === "pattern" ? "0, hidden" : "hidden";
+      return [`${called}: `, ...(isKey ? ["query ", token(row), `, key `, token(column)] : ["token ", token(row), `, number ${column}`]), " is ",
+        make("b", { className: "oe-steps-value" }, value), ".", make("br"), `From ${few(least)} to ${few(most)}${masked ? " where a key is seen" : ""}.`];
+    };
+    say(place.token, place.number);
+    tag.textContent = `${model.get("name")} · ${run.dtype}`;
+    spoken.say(`Layer ${l}, step ${shown.step}, ${said.textContent.replaceAll("␣", "").replaceAll("↵", "new line")}`);
   }
 
   const stop = redrawOn(model, STATE, draw);
+  const unwatch = redrawOnTheme(draw);
   return () => {
+    for (const part of [grid, bar]) part?.stop();
     stop();
-    bar?.stop();
+    unwatch();
   };
 }
 

@@ -1,4 +1,4 @@
-"""The fifteen steps of a layer: what each computes, from which weight, and whether it is proven."""
+"""The fifteen steps of a layer: what each computes, from what, and whether it is proven."""
 
 from collections.abc import Sequence
 
@@ -18,34 +18,44 @@ from olmo_explain.words import quoted
 
 DTYPE = "bfloat16"
 
-# For every value of a layer: its formula, its axes, and the weight that it reads.
+# For every value of a layer: its formula, its axes, the values that it is made of, and the weight.
 ABOUT = {
-    "resid_pre": ("the residual stream as it comes in", "T D", None),
-    "q_proj": ("resid_pre @ W.T", "T H·Dh", "self_attn.q_proj"),
-    "k_proj": ("resid_pre @ W.T", "T K·Dh", "self_attn.k_proj"),
-    "v_proj": ("resid_pre @ W.T", "T K·Dh", "self_attn.v_proj"),
-    "v": ("v_proj, cut into heads", "K T Dh", None),
-    "q_norm": ("q_proj / rms(q_proj) · w, over all heads at once", "T H·Dh", "self_attn.q_norm"),
-    "k_norm": ("k_proj / rms(k_proj) · w, over all heads at once", "T K·Dh", "self_attn.k_norm"),
-    "cos": ("cos(position · frequency) · factor of the layer type", "T Dh", None),
-    "sin": ("sin(position · frequency) · factor of the layer type", "T Dh", None),
-    "q": ("q_norm, cut into heads, turned by its position", "H T Dh", None),
-    "k": ("k_norm, cut into heads, turned by its position", "K T Dh", None),
-    "scores": ("q @ k.T / √head_dim", "H T T", None),
-    "mask": ("0 where a key is seen, the lowest number where not", "1 T T", None),
-    "masked_scores": ("scores + mask", "H T T", None),
-    "pattern": ("softmax(masked_scores) over the keys", "H T T", None),
-    "z": ("pattern @ v", "T H Dh", None),
-    "o_proj": ("z, heads side by side, @ W.T", "T D", "self_attn.o_proj"),
-    "attn_out": ("o_proj / rms(o_proj) · w", "T D", "post_attention_layernorm"),
-    "resid_mid": ("resid_pre + attn_out", "T D", None),
-    "gate_proj": ("resid_mid @ W.T", "T F", "mlp.gate_proj"),
-    "up_proj": ("resid_mid @ W.T", "T F", "mlp.up_proj"),
-    "silu": ("gate_proj · σ(gate_proj)", "T F", None),
-    "intermediate": ("silu · up_proj", "T F", None),
-    "down_proj": ("intermediate @ W.T", "T D", "mlp.down_proj"),
-    "mlp_out": ("down_proj / rms(down_proj) · w", "T D", "post_feedforward_layernorm"),
-    "resid_post": ("resid_mid + mlp_out", "T D", None),
+    "resid_pre": ("the residual stream as it comes in", "T D", "", None),
+    "q_proj": ("resid_pre @ W.T", "T H·Dh", "resid_pre", "self_attn.q_proj"),
+    "k_proj": ("resid_pre @ W.T", "T K·Dh", "resid_pre", "self_attn.k_proj"),
+    "v_proj": ("resid_pre @ W.T", "T K·Dh", "resid_pre", "self_attn.v_proj"),
+    "v": ("v_proj, cut into heads", "K T Dh", "v_proj", None),
+    "q_norm": (
+        "q_proj / rms(q_proj) · w, over all heads at once",
+        "T H·Dh",
+        "q_proj",
+        "self_attn.q_norm",
+    ),
+    "k_norm": (
+        "k_proj / rms(k_proj) · w, over all heads at once",
+        "T K·Dh",
+        "k_proj",
+        "self_attn.k_norm",
+    ),
+    "cos": ("cos(position · frequency) · factor of the layer type", "T Dh", "", None),
+    "sin": ("sin(position · frequency) · factor of the layer type", "T Dh", "", None),
+    "q": ("q_norm, cut into heads, turned by its position", "H T Dh", "q_norm cos sin", None),
+    "k": ("k_norm, cut into heads, turned by its position", "K T Dh", "k_norm cos sin", None),
+    "scores": ("q @ k.T / √head_dim", "H T T", "q k", None),
+    "mask": ("0 where a key is seen, the lowest number where not", "1 T T", "", None),
+    "masked_scores": ("scores + mask", "H T T", "scores mask", None),
+    "pattern": ("softmax(masked_scores) over the keys", "H T T", "masked_scores", None),
+    "z": ("pattern @ v", "T H Dh", "pattern v", None),
+    "o_proj": ("z, heads side by side, @ W.T", "T D", "z", "self_attn.o_proj"),
+    "attn_out": ("o_proj / rms(o_proj) · w", "T D", "o_proj", "post_attention_layernorm"),
+    "resid_mid": ("resid_pre + attn_out", "T D", "resid_pre attn_out", None),
+    "gate_proj": ("resid_mid @ W.T", "T F", "resid_mid", "mlp.gate_proj"),
+    "up_proj": ("resid_mid @ W.T", "T F", "resid_mid", "mlp.up_proj"),
+    "silu": ("gate_proj · σ(gate_proj)", "T F", "gate_proj", None),
+    "intermediate": ("silu · up_proj", "T F", "silu up_proj", None),
+    "down_proj": ("intermediate @ W.T", "T D", "intermediate", "mlp.down_proj"),
+    "mlp_out": ("down_proj / rms(down_proj) · w", "T D", "down_proj", "post_feedforward_layernorm"),
+    "resid_post": ("resid_mid + mlp_out", "T D", "resid_mid mlp_out", None),
 }
 assert list(ABOUT) == list(STEPS)
 
@@ -53,8 +63,10 @@ assert list(ABOUT) == list(STEPS)
 class StepExplorer(SentenceExplorer):
     """Of a `text` a layer and a value: `layer`, `at`; in it `head`, `token`, `number`."""
 
-    _esm = script("controls", "answering", "following", "sentence", "steps")
-    _css = style("tables", "sentence", "steps")
+    _esm = script(
+        "controls", "answering", "following", "sentence", "cells", "tiles", "steps_map", "steps"
+    )
+    _css = style("sentence", "figure", "steps")
 
     layer = traitlets.Int(0).tag(sync=True)
     at = traitlets.Int(0, help="which value, in the order of STEPS").tag(sync=True)
@@ -137,7 +149,8 @@ def explore_steps(
     """A widget that walks through a layer, computed by hand in bfloat16 beside the real module.
 
     It saves every value of every layer into the page: meant for a small model and a short prompt,
-    a text, in a field in which a reader may type another, or token ids.
+    a text, in a field in which a reader may type another, or token ids. It begins with the last
+    token that stands twice, and, where there are keys, with what followed it the first time.
 
     >>> explorer = explore_steps("tiny", layer=3, step="pattern")
     >>> explorer.equal[explorer.layer][explorer.at]
@@ -156,15 +169,26 @@ def explore_steps(
         ids,
         layer=layer,
         at=list(STEPS).index(step),
+        **_telling(ids[0].tolist(), ABOUT[step][1]),
         tokens=pieces(tokenizer, ids[0].tolist()),
         **own(prompt),
     )
 
 
+def _telling(ids: list[int], axes: str) -> dict:
+    """The last token that stands twice, and, where keys are, what followed it the first time."""
+    twice = [token for token in range(len(ids)) if ids[token] in ids[:token]]
+    if not twice:
+        return {"token": len(ids) - 1}
+    token = twice[-1]
+    earlier = max(at for at in range(token) if ids[at] == ids[token])
+    return {"token": token, "number": earlier + 1 if axes.endswith(" T") else 0}
+
+
 def _about_steps(model: torch.nn.Module, values: Activations) -> list[dict]:
     about, at = [], 0
     for name, step in STEPS.items():
-        formula, axes, weight = ABOUT[name]
+        formula, axes, reads, weight = ABOUT[name]
         tensor = values[0, name]
         matrices = _matrices(name, tensor)
         parameter = model.get_parameter(f"model.layers.0.{weight}.weight") if weight else None
@@ -174,6 +198,7 @@ def _about_steps(model: torch.nn.Module, values: Activations) -> list[dict]:
                 "step": step,
                 "formula": formula,
                 "axes": axes.split(),
+                "reads": reads.split(),
                 "shape": list(tensor.shape[1:]),
                 "matrices": list(matrices.shape),
                 "at": at,

@@ -1,7 +1,7 @@
-// What a run may be asked for, { off: [[layer, head], …], rope }, and what is said to anything else.
+// What a run may be asked for, { off: [[layer, head], …], rope, fault }, and what is said to anything else.
 //
 // `off`: heads that write zeros. `rope`: what is applied, right ("per-layer") or as some releases of
-// transformers got it wrong.
+// transformers got it wrong. `fault`: "" for none, or one by the name that `diagnose` gives it.
 
 const REGIMES = {
   "per-layer": (config, kind) => config.rope[kind],
@@ -10,25 +10,41 @@ const REGIMES = {
     rope_type: "default", rope_theta: config.rope[kind].rope_theta, attention_factor: 1,
   }),
 };
+/** Faults of one step: what is written over a value before the next step reads it. */
+const OVERWRITES = {
+  "no-rope": {
+    q: (q, { q_norm }, { head_dim: Dh }) => q.data.set(splitHeads(q_norm, Dh).data),
+    k: (k, { k_norm }, { head_dim: Dh }) => k.data.set(splitHeads(k_norm, Dh).data),
+  },
+  "no-qk-norm": {
+    q_norm: (q, { q_proj }) => q.data.set(q_proj.data),
+    k_norm: (k, { k_proj }) => k.data.set(k_proj.data),
+  },
+  "no-score-scale": {
+    scores: ({ data }, _, { head_dim: Dh }) => data.forEach((score, i) => (data[i] = score * Dh ** 0.5)),
+  },
+};
 const OUTSIDE = ["embedding", "final_norm", "logits"]; // the values outside the layers
 
-/** The options of a run, all of them, checked and copied. */
-function checkedOptions(options, config) {
+/** The options of a run, all of them, checked and copied. `faults`: those that this model can have. */
+function checkedOptions(options, config, faults) {
   if (options === null || typeof options !== "object")
     throw new TypeError(`The options are an object, as { off: [[7, 0]] }, not ${said(options)}.`);
   for (const option of Object.keys(options))
-    if (option !== "off" && option !== "rope")
-      throw new TypeError(`There is no option ${said(option)}: choose off and rope.`);
-  const { off = [], rope = "per-layer" } = options;
+    if (!["off", "rope", "fault"].includes(option))
+      throw new TypeError(`There is no option ${said(option)}: choose off, rope and fault.`);
+  const { off = [], rope = "per-layer", fault = "" } = options;
   if (!Object.hasOwn(REGIMES, rope))
     throw new RangeError(`There is no rope ${said(rope)}: choose one of ${Object.keys(REGIMES).join(", ")}.`);
+  if (fault !== "" && !Object.hasOwn(faults, fault))
+    throw new RangeError(`There is no fault ${said(fault)}: choose one of ${Object.keys(faults).join(", ")}.`);
   if (!Array.isArray(off) || !off.every((head) => Array.isArray(head) && head.length === 2))
     throw new TypeError(`Heads that are off are a list of [layer, head], as [[7, 0], [7, 1]], not ${said(off)}.`);
   for (const [layer, head] of off) {
     checkNumber("layer", layer, config.num_hidden_layers);
     checkNumber("head", head, config.num_attention_heads);
   }
-  return { off: off.map((head) => [...head]), rope };
+  return { off: off.map((head) => [...head]), rope, fault };
 }
 
 function checkIds(ids, config) {

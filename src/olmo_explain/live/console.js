@@ -4,10 +4,11 @@
 /**
  * A model that answers. `tokenizer`: the object in tokenizer.json, null for none. `weights`: the bytes
  * of a safetensors file. `samples`: [{ ids, logits }], what PyTorch gives at each one's last position.
+ * `faults`: those that it can show, by name.
  */
-function openModel({ name, config, tokenizer, weights, samples = [] }) {
+function openModel({ name, config, tokenizer, weights, samples = [], faults = {} }) {
   const read = readSafetensors(weights);
-  const session = new Session(config, read);
+  const session = new Session(config, read, faults);
   const words = tokenizer && new Tokenizer(tokenizer);
 
   function idsOf(text) {
@@ -17,7 +18,7 @@ function openModel({ name, config, tokenizer, weights, samples = [] }) {
 
   /** Ids and tokens of a text, logits (V,) of its last position, and every value by name. */
   async function run(text, options = {}) {
-    const asked = checkedOptions(options, config);
+    const asked = checkedOptions(options, config, faults);
     const ids = idsOf(text);
     return {
       ids: [...ids],
@@ -29,7 +30,7 @@ function openModel({ name, config, tokenizer, weights, samples = [] }) {
 
   /** The most likely next token, `count` times, or as far as the end of the text: what it writes. */
   async function write(text, count, options = {}) {
-    const asked = checkedOptions(options, config);
+    const asked = checkedOptions(options, config, faults);
     const ids = idsOf(text);
     if (!Number.isInteger(count) || count < 1)
       throw new RangeError(`The number of tokens to write is a whole number above 0, not ${said(count)}.`);
@@ -53,7 +54,7 @@ function openModel({ name, config, tokenizer, weights, samples = [] }) {
   }
 
   const look = looking({ session, tokenizer: words, config, weights: read });
-  return { name, config, session, tokenizer: words, run, write, verify, look };
+  return { name, config, session, weights: read, tokenizer: words, run, write, verify, look };
 }
 
 const TOLERANCE = 1e-4; // of a logit in float32

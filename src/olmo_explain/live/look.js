@@ -1,14 +1,14 @@
 // What a figure shows of one run: explorers/looking.py gathers the same from PyTorch, in the same order.
 //
 // A reader changes one thing at a time, so two sessions remember: the model as it was asked for, and
-// as it is, with every head on and the right RoPE, to show beside it.
+// as it is, with every head on, the right RoPE and no fault, to show beside it.
 
 const CHOICES = 20; // the most likely next tokens, among which a reader may also draw
 const LONGEST = 128; // tokens: of a longer text the last ones are read,
 const STRIDE = 32; // dropped so many at a time, so that a letter more does not move all the others
 
 /**
- * A function from { text, written, at, layer, score, step, off, rope } to what is shown of it. `written`:
+ * A function from { text, written, at, layer, score, step, off, rope, fault } to what is shown of it. `written`:
  * ids behind those of the text. `at`: the position whose next token is asked for, null for the last.
  * `score`: the name of one in SCORES, null for none. `step`: the name of a value, of this layer or
  * outside the layers; null for none.
@@ -18,8 +18,8 @@ function looking({ session, tokenizer, config, weights }) {
   const tokens = (ids) => Array.from(ids, (id) => tokenizer.piece(id));
 
   const look = (asked) => {
-    const { text, written, at, layer, score, step, off, rope } = asked;
-    const what = { off, rope };
+    const { text, written, at, layer, score, step, off, rope, fault } = asked;
+    const what = { off, rope, fault };
     const whole = [...tokenizer.encode(text), ...written];
     const dropped = Math.ceil(Math.max(whole.length - LONGEST, 0) / STRIDE) * STRIDE;
     const ids = whole.slice(dropped);

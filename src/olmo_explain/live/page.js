@@ -107,5 +107,6 @@
     run: async (...asked) => (await open()).run(...asked),
     write: async (...asked) => (await open()).write(...asked),
     verify: async () => (await open()).verify(),
+    readHead: async (...asked) => (await load("reader.js")).readHead(...asked),
   };
 })();

@@ -4,11 +4,12 @@ import hashlib
 import json
 from base64 import b64encode
 from dataclasses import asdict
-from importlib.resources import files
 from string import Template
 
 from olmo_explain.by_hand import run_by_hand
 from olmo_explain.checkpoint import Source, preset, read_config
+from olmo_explain.live.faults import exported_faults
+from olmo_explain.live.reading import reader, text_of
 from olmo_explain.running import GREETING, SONNET, load, prompt_ids
 
 MODULES = ("rope", "olmo", "weights", "tokenizer", "asked", "session", "look", "console")
@@ -33,6 +34,8 @@ return { $offered };
 })();
 """)
 
+READER = "document.currentScript.readHead = (() => {\n%sreturn readHead;\n})();\n"
+
 TINY = Template("""document.currentScript.model = (() => {
 $engine
 const about = $about;
@@ -48,7 +51,7 @@ def engine() -> str:
 
     Without imports or exports: it can stand before a widget's module, or in a classic script.
     """
-    modules = "\n".join(_text(f"{name}.js") for name in MODULES)
+    modules = "\n".join(text_of(f"{name}.js") for name in MODULES)
     return ENGINE.substitute(modules=modules, offered=", ".join(OFFERED))
 
 
@@ -56,14 +59,15 @@ def page_scripts() -> dict[str, str]:
     """The scripts with which a site's pages run `tiny`, by their file names in one folder.
 
     `live.js` belongs into each page and loads the others at the first call: `tiny.js`, the engine
-    with config, tokenizer and samples, and the weights in parts.
+    with config, tokenizer and samples, and the weights in parts; `reader.js`, which reads a head.
     """
     about, weights = bundled()
     size = -(-len(weights) // PARTS)
     parts = {f"tiny/{at}.js": weights[at * size : (at + 1) * size] for at in range(PARTS)}
     version = hashlib.sha256(weights).hexdigest()[:8]  # parts of two models are never mixed
     return {
-        "live.js": _text("page.js"),
+        "live.js": text_of("page.js"),
+        "reader.js": READER % reader(),
         "tiny.js": TINY.substitute(
             engine=engine(),
             about=json.dumps(about),
@@ -79,9 +83,11 @@ def page_scripts() -> dict[str, str]:
 def bundled() -> tuple[dict, bytes]:
     """What the engine must know of `tiny` to open it, and the bytes of its weights."""
     source = preset("tiny")
+    config = read_config(source)
     about = {
         "name": source.name,
-        "config": asdict(read_config(source)),
+        "config": asdict(config),
+        "faults": exported_faults(config),
         "tokenizer": json.loads(source.read("tokenizer.json")),
         "samples": _samples(source),
     }
@@ -97,7 +103,3 @@ def _samples(source: Source) -> list[dict]:
         data = b64encode(logits.astype("<f4").tobytes()).decode()
         found.append({"ids": ids[0].tolist(), "logits": data})
     return found
-
-
-def _text(filename: str) -> str:
-    return (files("olmo_explain.live") / filename).read_text(encoding="utf-8")

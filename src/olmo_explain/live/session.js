@@ -7,26 +7,35 @@ class Session {
   computed = 0;
   #config;
   #weights;
+  #faults;
+  #running; // the config of the last run: this model's, or one with a fault
   #ids = [];
   #rope = "per-layer";
+  #fault = "";
   #off = []; // layer → its heads that are off, in order, as text
   #layers = []; // layer → { x: (T, D), k: (K, T, Dh), v: (K, T, Dh), rows: of each position, what it looked at }
   #last = null; // what the last layer gave: (T, D)
   #looked = null; // the layer that was looked into, as far as it was computed
 
-  /** `config`: as `olmo-explain config MODEL --json` prints it. `weights`: by their names. */
-  constructor(config, weights) {
-    this.#config = config;
+  /**
+   * `config`: as `olmo-explain config MODEL --json` prints it. `weights`: by their names. `faults`: by
+   * their names { config }, what each changes in it.
+   */
+  constructor(config, weights, faults = {}) {
+    this.#config = this.#running = config;
     this.#weights = weights;
+    this.#faults = faults;
     this.#layers = config.layer_types.map(() => ({ x: null, k: null, v: null, rows: [] }));
     this.#off = config.layer_types.map(() => "");
   }
 
   /** Another session that remembers the same, and goes its own way from here. */
   fork() {
-    const other = new Session(this.#config, this.#weights);
+    const other = new Session(this.#config, this.#weights, this.#faults);
+    other.#running = this.#running;
     other.#ids = this.#ids;
     other.#rope = this.#rope;
+    other.#fault = this.#fault;
     other.#off = this.#off;
     other.#layers = this.#layers;
     other.#last = this.#last;
@@ -81,18 +90,21 @@ class Session {
   // -- what is computed, and what is remembered -------------------------------------------------------
 
   #run(ids, asked) {
-    const { off, rope } = checkedOptions(asked, this.#config);
+    const { off, rope, fault } = checkedOptions(asked, this.#config, this.#faults);
     checkIds(ids, this.#config);
     const wanted = this.#config.layer_types.map((_, layer) => headsOff(off, layer).join(" "));
     const changed = wanted.findIndex((heads, layer) => heads !== this.#off[layer]);
     const first = changed < 0 ? wanted.length : changed; // the first layer that is not as it was
-    const same = rope === this.#rope ? sharedLength(ids, this.#ids) : 0;
+    const same = rope === this.#rope && fault === this.#fault ? sharedLength(ids, this.#ids) : 0;
     if (same === ids.length && same === this.#ids.length && first === wanted.length) return;
 
+    this.#running = { ...this.#config, ...this.#faults[fault]?.config };
+    this.#rope = rope;
+    this.#fault = fault;
     const layers = [];
     const positions = {};
     let x = embed(ids.slice(same), this.#weights["model.embed_tokens.weight"]);
-    for (const [layer, kind] of this.#config.layer_types.entries()) {
+    for (const [layer, kind] of this.#running.layer_types.entries()) {
       const before = this.#layers[layer];
       const input = joinRows(before.x, layer > first ? 0 : same, x);
       const from = layer < first ? same : 0; // what is remembered up to here, and still right
@@ -101,7 +113,7 @@ class Session {
       if (from < ids.length) {
         const N = ids.length - from;
         const range = `${kind} ${from}`;
-        positions[range] ??= this.#positions(kind, rope, from, ids.length);
+        positions[range] ??= this.#positions(kind, from, ids.length);
         x = { shape: [N, input.shape[1]], data: input.data.subarray(from * input.shape[1]) };
         let pattern;
         for (const [name, value] of this.#layer(x, layer, positions[range], cache, wanted)) {
@@ -115,20 +127,24 @@ class Session {
     }
     this.#last = joinRows(this.#last, first < wanted.length ? 0 : same, x);
     this.#ids = [...ids];
-    this.#rope = rope;
     this.#off = wanted;
     this.#layers = layers;
     this.#looked = null;
   }
 
-  #positions(kind, rope, from, to) {
-    return positionsByHand(this.#config, kind, REGIMES[rope](this.#config, kind), from, to);
+  #positions(kind, from, to) {
+    const config = this.#running;
+    return positionsByHand(config, kind, REGIMES[this.#rope](config, kind), from, to);
   }
 
-  /** The steps of a layer, its heads that are off writing zeros before o_proj reads them. */
+  /** The steps of a layer, done wrongly where a fault is; heads that are off write zeros before o_proj reads them. */
   *#layer(x, layer, positions, cache, off) {
-    for (const step of layerByHand(x, this.#weights, this.#config, layer, positions, cache)) {
-      if (step[0] === "z" && off[layer]) for (const head of off[layer].split(" ")) silence(step[1], +head);
+    const [values, overwrites] = [{}, OVERWRITES[this.#fault] ?? {}];
+    for (const step of layerByHand(x, this.#weights, this.#running, layer, positions, cache)) {
+      const [name, value] = step;
+      values[name] = value;
+      overwrites[name]?.(value, values, this.#running);
+      if (name === "z" && off[layer]) for (const head of off[layer].split(" ")) silence(value, +head);
       yield step;
     }
   }
@@ -136,7 +152,7 @@ class Session {
   /** A layer is computed again to look into it, and no further than to the value asked for. */
   #within(layer, name) {
     if (this.#looked?.layer !== layer) {
-      const positions = this.#positions(this.#config.layer_types[layer], this.#rope, 0, this.#ids.length);
+      const positions = this.#positions(this.#running.layer_types[layer], 0, this.#ids.length);
       const steps = this.#layer(this.#layers[layer].x, layer, positions, { k: null, v: null }, this.#off);
       this.#looked = { layer, steps, values: new Map() };
     }
@@ -150,8 +166,8 @@ class Session {
   }
 
   #unembed(x) {
-    const final_norm = finalNorm(x, this.#weights, this.#config);
-    return { final_norm, logits: logitsOf(final_norm, this.#weights, this.#config) };
+    const final_norm = finalNorm(x, this.#weights, this.#running);
+    return { final_norm, logits: logitsOf(final_norm, this.#weights, this.#running) };
   }
 }
 
