@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from olmo_explain.figures import draw_apart, draw_clocks, draw_masks, draw_scores
-from olmo_explain.figures.apart import BETWEEN, BOTTOM, TOP, spread
+from olmo_explain.figures.apart import BOTTOM
+from olmo_explain.figures.chart import BETWEEN, Chart, spread
 from olmo_explain.figures.drawing import ACCENT
 
 SHARES = {"per-layer": [0.75, 0.5, 0.25], "yarn-lost": [0.7, 0.1, 0.0]}
@@ -39,16 +40,16 @@ def test_it_is_accessible_and_takes_the_pages_colours(name):
 def test_dots_stand_as_high_as_their_shares():
     picture = PICTURES["apart"]()
     for y, share in zip(heights(picture.svg, re.escape(ACCENT)), SHARES["per-layer"], strict=True):
-        assert y == pytest.approx(BOTTOM - share * (BOTTOM - TOP), abs=0.1)
+        assert y == pytest.approx(BOTTOM - share * (BOTTOM - Chart.top), abs=0.1)
     assert "as designed: 75.0 % at 7, 50.0 % at 38, 25.0 % at 54; YaRN lost: 70.0 %" in picture.alt
     assert ">50 %<" in picture.svg and ">10 %<" in picture.svg  # the first beyond the window
 
 
 @pytest.mark.parametrize("wished", [[100, 104, 30], [200, 201, 202], [34, 34, 34], [50, 90]])
 def test_names_at_the_ends_of_curves_do_not_overlap(wished):
-    found = spread(wished, TOP, BOTTOM)
+    found = spread(wished, Chart.top, BOTTOM)
     assert np.diff(sorted(found)).min() >= BETWEEN
-    assert min(found) >= TOP and max(found) <= BOTTOM
+    assert min(found) >= Chart.top and max(found) <= BOTTOM
     assert np.argsort(found, kind="stable").tolist() == np.argsort(wished, kind="stable").tolist()
 
 

@@ -9,7 +9,6 @@ the first part of an exercise's id.
 """
 
 import html
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,9 +20,10 @@ from types import EllipsisType
 from typing import Any, Literal
 
 from olmo_explain.course import chapters
-from olmo_explain.course.answers import NotComparable, is_array, plain, same, show
-from olmo_explain.course.exercise import Exercise
+from olmo_explain.course.answers import NotComparable, plain, same, show
+from olmo_explain.course.exercise import Exercise, Wrong
 from olmo_explain.course.slips import cannot_compare, find_slip
+from olmo_explain.doors import saying_what_is_missing
 from olmo_explain.errors import UsageError
 from olmo_explain.words import quoted
 
@@ -63,7 +63,6 @@ WORDS = {"right": "Right", "wrong": "Not yet", "open": "Not answered yet"}
 MARKS = {"right": "✓", "wrong": "✗", "open": "○"}
 MARKUP = re.compile(r"`([^`]+)`|\*(\w|\w[^*]*\w)\*")  # `code` and *stress*
 LONGEST_NAME = 100
-HUGE = 1_000_000  # numbers; to go through more of them would keep a reader waiting
 UNANSWERED = "replace `...` by your answer."
 
 
@@ -72,6 +71,7 @@ def _tagged(found: re.Match[str]) -> str:
     return f"<code>{code}</code>" if code else f"<em>{stressed}</em>"
 
 
+@saying_what_is_missing()
 def check(exercise: str, answer: Any) -> Feedback:
     """What there is to say to an answer. Never raises for a wrong one, of whatever type.
 
@@ -80,20 +80,17 @@ def check(exercise: str, answer: Any) -> Feedback:
     name, found = find_exercise(exercise)
     if isinstance(answer, EllipsisType):
         return Feedback(name, "open", UNANSWERED)
-    right = plain(_value(found.right))
+    right = plain(computed(found.right))
     try:
         given = plain(answer)
     except NotComparable:
         return Feedback(name, "wrong", cannot_compare(right, found.question))
     if _tried(same, right, given, found.tolerance):
-        note = f" {found.shows}" if found.shows else ""
-        return Feedback(name, "right", f"{show(right)}.{note}")
+        return Feedback(name, "right", said_of_right(found))
     for message, misconception in found.misconceptions.items():
-        value = plain(_value(misconception.value))
-        if _tried(same, value, given, found.tolerance) or (
-            misconception.also and not _is_huge(given) and _tried(_holds, misconception.also, given)
-        ):
-            return Feedback(name, "wrong", message)
+        for value in values_of(misconception):
+            if _tried(same, value, given, found.tolerance):
+                return Feedback(name, "wrong", message)
     slip = _tried(find_slip, right, given, found.tolerance, found.question)
     return Feedback(name, "wrong", slip or found.hint)
 
@@ -130,17 +127,20 @@ def _modules() -> dict[str, str]:
     return {name[2:4]: name for name in names if re.match(r"ch\d\d_", name)}
 
 
-def _is_huge(answer: Any) -> bool:
-    return is_array(answer) and math.prod(answer.shape) > HUGE
+def said_of_right(exercise: Exercise) -> str:
+    return f"{show(plain(computed(exercise.right)))}. {exercise.shows}".rstrip()
+
+
+def values_of(misconception: Wrong) -> list[Any]:
+    """The answers to which it leads, plain."""
+    values = computed(misconception.value), *computed(misconception.also)
+    return [plain(value) for value in values]
 
 
 @cache
-def _value(compute: Callable[[], Any]) -> Any:
-    return compute()
-
-
-def _holds(predicate: Callable[[Any], Any], answer: Any) -> bool:
-    return bool(predicate(answer))
+def computed(value: Callable[[], Any]) -> Any:
+    """What a function of an exercise gives, computed once."""
+    return value()
 
 
 def _tried(function: Callable[..., Any], *args: Any) -> Any:

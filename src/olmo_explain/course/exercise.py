@@ -1,6 +1,6 @@
 """What an exercise is: a question, its right answer, and the misconceptions that lead elsewhere."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +10,10 @@ Answer = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Wrong:
-    """The answer to which a misconception leads.
-
-    `also`: recognises other answers that come from the same misconception. It is given the answer
-    in Python's own types, and need not expect every type: what raises is not recognised.
-    """
+    """The answer to which a misconception leads. `also`: others that come from the same one."""
 
     value: Answer
-    also: Callable[[Any], bool] | None = None
+    also: Callable[[], Iterable[Any]] = tuple
 
 
 @dataclass(frozen=True)
@@ -26,7 +22,8 @@ class Exercise:
 
     `right`: computed from a config, a model or a trace, never typed. `wrong`: what is said of each
     known misconception, with the answer to which it leads. `shows`: what is worth noticing, said
-    with "Right". `tolerance`: as `answers.same` takes it.
+    with "Right". `tolerance`: as `answers.same` takes it. `unit`: of a number, beside the field in
+    which it is typed. `choices`: the names that the question offers.
     """
 
     question: str
@@ -35,6 +32,8 @@ class Exercise:
     hint: str
     shows: str = ""
     tolerance: float | None = None
+    unit: str = ""
+    choices: Sequence[str] = ()
 
     @property
     def misconceptions(self) -> dict[str, Wrong]:

@@ -22,29 +22,59 @@ from olmo_explain.course.answers import (
     same,
 )
 
-FACTORS = [
-    (100, "A share of one half is 0.5, and 50 in per cent"),
+SAYS = {
+    "infinite": "That is no finite number. Was something divided by zero, or taken from `-inf`?",
+    "sign": "The size is right, the sign is not.",
+    "by one": "Off by one. Count from 0, or an end too many or too few?",
+    "rounded count": "Rounded, and this is a count: answer with the computed number.",
+    "near a count": "Close, but this is a count. Which few are left out, or counted twice?",
+    "upside down": "Upside down: divide the other way round.",
+    "rounded": "Close, but rounded too far: answer with the computed number.",
+    "near": "Near, but not it. Did you take other rows, heads or positions, or leave a term out?",
+    "order": "The right values, in another order.",
+    "size 1": "Right but for an axis of size 1. Is the batch an axis here?",
+    "axes": "As many numbers, on other axes. Which axes are kept apart?",
+    "length": "How many values belong to it? Not {}.",
+    "values": "In part. Of {} values, not right yet: number {}.",
+    "extra": "In part. What does not belong to it: {}.",
+    "more": "In part: there is more of it ({}).",
+}
+"""Of numbers, tuples and sets: what is typed into a page can be wrong in these ways."""
+
+Factor = tuple[float, str]  # and why
+
+
+def _said(*factors: Factor) -> list[Factor]:
+    """By what an answer can be too large or too small, and what is said of it."""
+    return [
+        (by, f"Too {word}, by a factor of {factor:,.5g}. {why}".rstrip())
+        for factor, why in factors
+        for by, word in ((factor, "large"), (1 / factor, "small"))
+    ]
+
+
+_UNITS: list[Factor] = [
+    (100, "A share of one half is 0.5, and 50 in per cent."),
     *((base**power, "Which unit is asked for: one, or thousands, millions, billions of it?")
       for base in (1000, 1024) for power in (1, 2, 3)),
 ]  # fmt: skip
-UNITS = [
-    (8, "A byte has eight bits"),
-    (1024 / 1000, "A kB is 1000 bytes, a KiB is 1024"),
-    ((1024 / 1000) ** 2, "A MB is 1000² bytes, a MiB is 1024²"),
-    ((1024 / 1000) ** 3, "A GB is 1000³ bytes, a GiB is 1024³"),
-]
-"""Said only where the question speaks of bytes: any ratio is near some power of 1.024."""
-OF_COUNTS = [
-    (2, "One multiply-accumulate is two FLOPs, and things come in pairs, as keys and values"),
-    (4, "In one layer of four attention is full"),
-]
-"""Said only of counts, which a whole number answers."""
-OF_BYTES = [
-    (2, "A number in bfloat16 has two bytes, and things come in pairs, as keys and values"),
-    (4, "A float32 has four bytes, and in one layer of four attention is full"),
-]
-"""Said instead where the question speaks of bytes."""
-OF_RATIOS = [(2, ""), (4, "")]
+FACTORS = {
+    "counts": _said(  # which a whole number answers
+        (2, "One multiply-accumulate is two FLOPs, and things come in pairs, as keys and values."),
+        (4, "In one layer of four attention is full."),
+        *_UNITS,
+    ),
+    "bytes": _said(  # where the question speaks of them: any ratio is near some power of 1.024
+        (2, "A number in bfloat16 has two bytes, and things come in pairs, as keys and values."),
+        (4, "A float32 has four bytes, and in one layer of four attention is full."),
+        *_UNITS,
+        (8, "A byte has eight bits."),
+        (1024 / 1000, "A kB is 1000 bytes, a KiB is 1024."),
+        ((1024 / 1000) ** 2, "A MB is 1000² bytes, a MiB is 1024²."),
+        ((1024 / 1000) ** 3, "A GB is 1000³ bytes, a GiB is 1024³."),
+    ),
+    "ratios": _said((2, ""), (4, ""), *_UNITS),
+}
 BYTES = re.compile(r"\b(bytes?|[kKMG]i?B)\b")
 EXACT = 1e-9  # a factor of a whole number is just that factor
 NEAR = 0.05
@@ -93,30 +123,33 @@ def cannot_compare(right: Any, asked: str) -> str:
 
 def _in_numbers(right: float, answer: float, asked: str) -> Iterator[str]:
     if not _finite(answer):
-        yield "That is no finite number. Was something divided by zero, or taken from `-inf`?"
+        yield SAYS["infinite"]
         return
     exact = EXACT if isinstance(right, int) else 1e-3
     if right and close(answer, -right, exact):
-        yield "The size is right, the sign is not."
+        yield SAYS["sign"]
     if abs(right) > 2 and abs(answer - right) == 1:
-        yield "Off by one. Count from 0, or an end too many or too few?"
+        yield SAYS["by one"]
     if isinstance(right, int) and _rounded_count(right, answer):
-        yield "Rounded, and this is a count: answer with the computed number."
+        yield SAYS["rounded count"]
     if isinstance(right, int) and close(answer, right, 1e-3):
-        yield "Close, but this is a count. Which few are left out, or counted twice?"
+        yield SAYS["near a count"]
     if right and close(answer * right, 1, exact):
-        yield "Upside down: divide the other way round."
-    others = OF_COUNTS if isinstance(right, int) else OF_RATIOS
-    in_bytes = BYTES.search(asked)
-    for factor, why in (*OF_BYTES, *FACTORS, *UNITS) if in_bytes else (*others, *FACTORS):
-        for size, word in ((factor, "large"), (1 / factor, "small")):
-            if right and close(answer, right * size, exact):
-                stop = "" if not why or why.endswith("?") else "."
-                yield f"Too {word}, by a factor of {factor:,.5g}. {why}{stop}".rstrip()
+        yield SAYS["upside down"]
+    for factor, said in FACTORS[factors_of(right, asked)]:
+        if right and close(answer, right * factor, exact):
+            yield said
     if isinstance(right, float) and close(answer, right, NEAR):
         if _rounded(right, answer):
-            yield "Close, but rounded too far: answer with the computed number."
-        yield "Near, but not it. Did you take other rows, heads or positions, or leave a term out?"
+            yield SAYS["rounded"]
+        yield SAYS["near"]
+
+
+def factors_of(right: float, asked: str) -> str:
+    """Which of `FACTORS` an answer may be off by."""
+    if BYTES.search(asked):
+        return "bytes"
+    return "counts" if isinstance(right, int) else "ratios"
 
 
 def _rounded(right: float, answer: float) -> bool:
@@ -131,15 +164,15 @@ def _rounded_count(right: int, answer: float) -> bool:
 
 
 def _in_tuples(right: tuple, answer: tuple, tolerance: float | None) -> Iterator[str]:
-    if len(answer) == len(right) and sorted(map(str, answer)) == sorted(map(str, right)):
-        yield "The right values, in another order."
+    if same(_ordered(right), _ordered(answer), tolerance):
+        yield SAYS["order"]
     is_shape = all(isinstance(size, int) for size in (*right, *answer))
     if is_shape and [s for s in answer if s != 1] == [s for s in right if s != 1]:
-        yield "Right but for an axis of size 1. Is the batch an axis here?"
+        yield SAYS["size 1"]
     if is_shape and len(answer) != len(right) and math.prod(answer) == math.prod(right):
-        yield "As many numbers, on other axes. Which axes are kept apart?"
+        yield SAYS["axes"]
     if len(answer) != len(right):
-        yield f"How many values belong to it? Not {len(answer)}."
+        yield SAYS["length"].format(len(answer))
         return
     wrong = [
         str(at)
@@ -147,7 +180,12 @@ def _in_tuples(right: tuple, answer: tuple, tolerance: float | None) -> Iterator
         if not same(*pair, tolerance)
     ]
     if len(wrong) < len(right):
-        yield f"In part. Of {len(right)} values, not right yet: number {', '.join(wrong)}."
+        yield SAYS["values"].format(len(right), ", ".join(wrong))
+
+
+def _ordered(values: tuple) -> tuple:
+    """By size, names after numbers."""
+    return tuple(sorted(values, key=lambda v: (0, v, "") if is_number(v) else (1, 0, str(v))))
 
 
 def _in_sets(right: frozenset, answer: tuple | frozenset | str) -> Iterator[str]:
@@ -155,8 +193,8 @@ def _in_sets(right: frozenset, answer: tuple | frozenset | str) -> Iterator[str]
     if not given & right:
         return
     if extra := sorted(map(str, given - right)):
-        yield f"In part. What does not belong to it: {', '.join(extra)}."
-    yield f"In part: there is more of it ({len(right - given)})."
+        yield SAYS["extra"].format(", ".join(extra))
+    yield SAYS["more"].format(len(right - given))
 
 
 def _in_arrays(right: Any, answer: Any, tolerance: float | None, asked: str) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """Figures and tables that read in light and dark, on a phone, and without eyes.
 
-`picture` is what all of them give, `style` the colours; then a file for each kind of figure.
+`picture` is what all of them give, `drawing` what they are drawn with, `look` the colours; then a
+file for each kind of figure.
 """
 
-import lazy_loader
+from olmo_explain.doors import door
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = door(__name__, __file__)

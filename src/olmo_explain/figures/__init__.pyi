@@ -8,7 +8,9 @@ from .diagram import where_we_are
 from .dot_product import draw_dot_product
 from .file_bar import draw_file_bar
 from .head_costs import draw_head_costs
+from .history import plot_history
 from .lens import draw_lens
+from .look import LOOK
 from .lookup import draw_lookup
 from .masks import draw_masks
 from .neurons import draw_gate, draw_neurons
@@ -19,10 +21,11 @@ from .reading import draw_reading
 from .shutters import draw_shutters
 from .stream import draw_stream
 from .tables import Table, table
-from .training import plot_training
+from .training import plot_growth, plot_training
 from .verdicts import draw_verdicts
 
 __all__ = [
+    "LOOK",
     "Picture",
     "Table",
     "draw_apart",
@@ -45,7 +48,9 @@ __all__ = [
     "draw_stream",
     "draw_verdicts",
     "plot_attention_share",
+    "plot_growth",
     "plot_head_norms",
+    "plot_history",
     "plot_roofline",
     "plot_training",
     "table",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from olmo_explain.checkpoint import HeadSlice, OlmoConfig
-from olmo_explain.figures.drawing import ACCENT, SMALL, TEXT, WIDTH, Drawing
+from olmo_explain.figures.drawing import ACCENT, SMALL, WIDTH, Drawing
 from olmo_explain.figures.picture import Picture
 
 GAP, TOP = 34, 30
@@ -34,7 +34,7 @@ def draw_bands(
         if name in norms:
             drawing.text(
                 x + size / 2, TOP + size + 43, f"norm {norms[name]:.2f}", anchor="middle",
-                size=TEXT, weight=600, colour=ACCENT,
+                size=SMALL, weight=600, colour=ACCENT,
             )  # fmt: skip
     where = ", ".join(
         f"{('rows', 'columns')[part.axis]} {part.start:,} to {part.stop - 1:,} of {name}"

@@ -12,6 +12,7 @@ from olmo_explain.figures.picture import Picture
 LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
 LEFT, RIGHT = 74, 456  # where the first and the last bead of a row hang
 ROWS = 176  # the height of all layers together, where they are not many
+ASIDE = {"gate": -5, "SiLU": 4}  # neighbours that would touch
 SHORT = {"act_fn": "SiLU"}  # other modules are called by what stands before _proj
 
 
@@ -170,10 +171,11 @@ def _labels(
     for at, call in enumerate(row):
         if not call.type.endswith("Norm"):
             name = _name(call)
+            words = SHORT.get(name, name.removesuffix("_proj"))
             drawing.text(
-                LEFT + step * at,
+                LEFT + step * at + ASIDE.get(words, 0),
                 top - 14,
-                SHORT.get(name, name.removesuffix("_proj")),
+                words,
                 anchor="middle",
                 size=SMALL,
                 quiet=True,
@@ -189,14 +191,14 @@ def _labels(
 
 def _legend(drawing: Drawing, y: float) -> None:
     """What the shapes say."""
-    x = LEFT - 6.0
+    x = 30.0
     drawing.circle(x, y - 5, 6, strength=0.72)
     drawing.text(x + 13, y, "linear", size=SMALL)
-    drawing.circle(x + 84, y - 5, 5.2, fill="none", outline="currentColor", thick=1.6)
-    drawing.text(x + 97, y, "norm", size=SMALL)
-    _diamond(drawing, x + 160, y - 5, 6)
-    drawing.text(x + 173, y, "activation", size=SMALL)
-    drawing.rect(x + 267, y - 11, 12, 12, strength=0.72)
-    drawing.text(x + 286, y, "table", size=SMALL)
-    drawing.circle(x + 352, y - 5, 7, fill=ACCENT, outline=ACCENT)
-    drawing.text(x + 366, y, "angles", size=SMALL)
+    drawing.circle(x + 88, y - 5, 5.2, fill="none", outline="currentColor", thick=1.6)
+    drawing.text(x + 101, y, "norm", size=SMALL)
+    _diamond(drawing, x + 166, y - 5, 6)
+    drawing.text(x + 179, y, "activation", size=SMALL)
+    drawing.rect(x + 276, y - 11, 12, 12, strength=0.72)
+    drawing.text(x + 295, y, "table", size=SMALL)
+    drawing.circle(x + 362, y - 5, 7, fill=ACCENT, outline=ACCENT)
+    drawing.text(x + 376, y, "angles", size=SMALL)

@@ -8,7 +8,7 @@ from olmo_explain.figures.picture import Picture
 from olmo_explain.words import minus
 
 ROW, TOP, END = 25, 28, 40  # units, of a layer, above the first and below the last
-NAMES, NUMBER = 84, 48  # that the rows' names take, and a number at the end of a bar
+NAMES, NUMBER = 88, 52  # that the rows' names take, and a number at the end of a bar
 
 
 def draw_bill(

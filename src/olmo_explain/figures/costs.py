@@ -1,7 +1,7 @@
-"""Figures of what a forward pass costs, in the manner of `plots`."""
+"""Figures of what a forward pass costs."""
 
+import math
 from collections.abc import Mapping, Sequence
-from itertools import chain, cycle, repeat
 from typing import cast
 
 import numpy as np
@@ -19,19 +19,15 @@ from olmo_explain.costs import (
     crossovers,
     total,
 )
+from olmo_explain.figures.chart import LINES, Chart
+from olmo_explain.figures.drawing import ACCENT, SMALL, Drawing
 from olmo_explain.figures.picture import Picture
-from olmo_explain.figures.style import ACCENT, INK, QUIET, WARM, finish, start
 
-LINES = {
-    "sliding_attention": (WARM, "--", 1.8),
-    "full_attention": (ACCENT, "-", 1.8),
-    "model": (INK, "-", 2.4),
-}
 SHOWN = (*LINEAR, "scores")  # on a roofline
-PLACES = {
-    "sliding_attention": "a sliding layer",
+PLACES = {  # the first is the one to look at
     "full_attention": "a full layer",
     "model": "the model",
+    "sliding_attention": "a sliding layer",
 }
 
 
@@ -44,35 +40,31 @@ def plot_attention_share(
     """
     longest = config.max_position_embeddings
     lengths = [round(2**octave) for octave in np.arange(8, np.log2(4 * longest) + 0.01, 0.25)]
+    drawing, crossings = Drawing(262), crossovers(config)
+    chart = Chart(drawing, (lengths[0], lengths[-1]), (0, 100), (True, False))
+    places = [2**power for power in range(9, 30, 3) if 2**power <= lengths[-1]]
+    heights = {25.0 * n: f"{25 * n} %" for n in range(5)}
+    chart.frame(heights, {n: _short(n) for n in places}, "positions")
+    chart.upright(longest, f"made for {longest:,}", anchor="end")
+    there = [place for place in PLACES if place in crossings]
+    chart.lines(
+        {
+            PLACES[place]: (lengths, [100 * _share(config, n, place, convention) for n in lengths])
+            for place in there
+        }
+    )
     said = []
-    with start(1, height=3.1, width=4.8) as (figure, (axis,)):
-        axis.axhline(50, color=QUIET, linewidth=0.8)
-        axis.axvline(longest, color=QUIET, linestyle=":", linewidth=1)
-        axis.annotate(
-            f"made for {longest:,}", (longest, 97), (-6, 0), textcoords="offset points",
-            ha="right", va="top", fontsize=9,
-        )  # fmt: skip
-        for place, crossings in crossovers(config).items():
-            colour, style, width = LINES[place]
-            shares = [100 * _share(config, n, place, convention) for n in lengths]
-            axis.plot(lengths, shares, style, color=colour, linewidth=width, label=PLACES[place])
-            crossing = crossings[convention]
-            said.append(f"in {PLACES[place]} {'never' if crossing is None else f'at {crossing:,}'}")
-            if crossing is not None and crossing <= lengths[-1]:
-                axis.plot(crossing, 50, "o", color=colour, ms=7)
-                within = crossing <= longest
-                axis.annotate(
-                    f"{crossing:,}", (crossing, 50), (-8, 6) if within else (-2, -18),
-                    textcoords="offset points", ha="right" if within else "left",
-                    color=colour, weight="bold",
-                )  # fmt: skip
-        axis.set(xlabel="positions", ylabel="attention, % of MACs", ylim=(0, 100))
-        axis.set_xscale("log", base=2)
-        ticks = [2**power for power in range(9, 30, 3) if 2**power <= lengths[-1]]
-        axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
-        axis.legend(loc="upper left", bbox_to_anchor=(0, 0.9))
-    return finish(
-        figure,
+    for place, (colour, *_) in zip(there, LINES, strict=False):
+        crossing = crossings[place][convention]
+        said.append(f"in {PLACES[place]} {'never' if crossing is None else f'at {crossing:,}'}")
+        if crossing is not None and crossing <= lengths[-1]:
+            x, y = chart.x(crossing), chart.y(50)
+            drawing.circle(x, y, 5, fill=colour)
+            before = crossing <= longest
+            where = (x - 9, y - 7) if before else (x + 5, y + 19)
+            side = "end" if before else "start"
+            drawing.text(*where, f"{crossing:,}", anchor=side, colour=colour, weight=600)
+    return drawing.picture(
         "Scores and apply as a share of a layer's matrix products, the seven linear modules being "
         f"the rest, counted {CONVENTIONS[convention]}. Model: {model}.",
         f"Attention's share of MACs against positions. Half is reached {', '.join(said)}. "
@@ -89,42 +81,40 @@ def plot_roofline(
     `timed`: filled dots, each with its number of rows; none is above the roof.
     """
     machine = machine.reaching(timed)
-    marks = zip(cycle("osD^vPX"), chain((9, 6), repeat(5)))  # smaller marks lie on larger ones
-    said, reach = [], [0.3, 4 * machine.ridge]
-    with start(1, height=3.5, width=4.8) as (figure, (axis,)):
-        for name, costs in passes.items():
-            layer = costs.layer(convention="windowed")
-            shown = [layer[part] for part in SHOWN]
-            marker, size = next(marks)
-            axis.plot(
-                [part.intensity for part in shown],
-                [machine.reachable(part.intensity) / 1e9 for part in shown],
-                marker, color=WARM, fillstyle="none", ms=size, label=name, zorder=3,
-            )  # fmt: skip
-            waiting = [
-                part.name for part in layer.values() if machine.place(part).bound == "memory"
-            ]
-            linear = sum(part in waiting for part in LINEAR)
-            said.append(f"{name}: {linear} of {len(LINEAR)} Linear modules wait for memory")
-            reach += [part.intensity * factor for part in shown for factor in (0.6, 1.7)]
-        if timed:
-            at, speeds = [it.intensity for it in timed], [it.flops_per_second / 1e9 for it in timed]
-            axis.plot(at, speeds, "o", color=ACCENT, ms=6, label="measured: rows at once", zorder=4)
-            for it, x, y in zip(timed, at, speeds, strict=True):
-                place = {"xytext": (7, -11), "textcoords": "offset points"}
-                axis.annotate(f"{it.rows:,}", (x, y), **place, color=ACCENT, weight="bold")
-            ran = ", ".join(f"{it.rows:,}: {it.flops_per_second / 1e9:,.3g}" for it in timed)
-            said.append(f"As it ran, GFLOP/s by rows: {ran}")
-        roof = np.geomspace(min(reach), max(reach), 200)
-        axis.plot(roof, [machine.reachable(x) / 1e9 for x in roof], color=QUIET, linewidth=1.5)
-        axis.axvline(machine.ridge, color=QUIET, linestyle=":", linewidth=1)
-        axis.set(xscale="log", yscale="log", xlabel="FLOPs for each byte", ylabel="GFLOP/s")
-        axis.xaxis.set_major_formatter("{x:,.4g}")
-        axis.yaxis.set_major_formatter("{x:,.4g}")
-        axis.margins(y=0.12)
-        axis.legend(loc="lower right")
-    return finish(
-        figure,
+    layers = {name: costs.layer(convention="windowed") for name, costs in passes.items()}
+    at = [layer[part].intensity for layer in layers.values() for part in SHOWN]
+    at += [it.intensity for it in timed]
+    low, high = min([0.3, *(x / 2 for x in at)]), max([4 * machine.ridge, *(2 * x for x in at)])
+    speeds = [machine.reachable(low), machine.flops_per_second]
+    speeds += [it.flops_per_second for it in timed]
+    drawing = Drawing(312 + 24 * len(layers))
+    ends = min(speeds) / 1.5e9, max(speeds) * 1.5 / 1e9
+    chart = Chart(drawing, (low, high), ends, (True, True), right=466, top=44, bottom=232)
+    chart.frame(_tens(*ends), _tens(low, high), "FLOPs for each byte")
+    drawing.text(0, chart.top - 15, "GFLOP/s", size=SMALL, quiet=True)
+    ridge, roof = machine.ridge, [low, machine.ridge, high]
+    chart.upright(ridge, f"{ridge:,.1f}")
+    chart.line(roof, [machine.reachable(x) / 1e9 for x in roof], thick=1.5)
+    said = []
+    for number, (name, layer) in enumerate(layers.items()):
+        for part in (layer[part] for part in SHOWN):
+            x, y = chart.x(part.intensity), chart.y(machine.reachable(part.intensity) / 1e9)
+            _mark(drawing, number, x, y)
+        _mark(drawing, number, chart.left + 8, 307 + 24 * number)
+        drawing.text(chart.left + 24, 312 + 24 * number, f"{name}, at best", size=SMALL)
+        waiting = [it.name for it in layer.values() if machine.place(it).bound == "memory"]
+        linear = sum(part in waiting for part in LINEAR)
+        said.append(f"{name}: {linear} of {len(LINEAR)} Linear modules wait for memory")
+    for it in timed:
+        x, y = chart.x(it.intensity), chart.y(it.flops_per_second / 1e9)
+        drawing.circle(x, y, 5, fill=ACCENT)
+        drawing.text(x + 9, y + 15, f"{it.rows:,}", size=SMALL, colour=ACCENT, weight=600)
+    if timed:
+        drawing.circle(330, 307, 5, fill=ACCENT)
+        drawing.text(344, 312, "measured, rows", size=SMALL, colour=ACCENT)
+        ran = ", ".join(f"{it.rows:,}: {it.flops_per_second / 1e9:,.3g}" for it in timed)
+        said.append(f"As it ran, GFLOP/s by rows: {ran}")
+    return drawing.picture(
         f"This machine in {machine.dtype}: {machine.flops_per_second / 1e9:,.0f} GFLOP/s, "
         f"{machine.bytes_per_second / 1e9:,.1f} GB/s. Left of the dotted line, at "
         f"{machine.ridge:,.1f} FLOPs for each byte, it waits for memory. Hollow: a full layer's "
@@ -132,6 +122,27 @@ def plot_roofline(
         f"Roofline: reachable GFLOP/s against FLOPs for each byte, rising up to "
         f"{machine.ridge:,.1f} and level from there. {'. '.join(said)}.",
     )
+
+
+def _mark(drawing: Drawing, number: int, x: float, y: float) -> None:
+    """A hollow mark: a circle for the first pass, then a smaller square, triangle, diamond."""
+    if number == 0:
+        drawing.circle(x, y, 6.5, fill="none", outline="currentColor")
+        return
+    corners = [((4, 4), (-4, 4), (-4, -4), (4, -4)), ((0, -5), (5, 4), (-5, 4)),
+               ((0, -6), (6, 0), (0, 6), (-6, 0))][(number - 1) % 3]  # fmt: skip
+    drawing.path("M" + "L".join(f"{x + dx:.4g} {y + dy:.4g}" for dx, dy in corners) + "z")
+
+
+def _tens(low: float, high: float) -> dict[float, str]:
+    """The powers of ten in a range, not more than six of them."""
+    powers = range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)
+    return {10.0**power: f"{10.0**power:,g}" for power in powers[:: 1 + len(powers) // 6]}
+
+
+def _short(positions: int) -> str:
+    """512, 4K, 32K: as many as powers of two are told in."""
+    return f"{positions // 1024:,}K" if positions >= 1024 else f"{positions}"
 
 
 def _share(config: OlmoConfig, seq: int, place: str, convention: Convention) -> float:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from olmo_explain.checkpoint import OlmoConfig, read_config
 from olmo_explain.errors import UsageError
+from olmo_explain.figures.look import LOOK
 from olmo_explain.words import quoted
 
 CONFIG, EMBEDDING = "01_config", "03_embedding"
@@ -50,7 +51,7 @@ PARTS = (
     "layer_types",
 )
 
-STYLE = files("olmo_explain.figures").joinpath("strip.css").read_text(encoding="utf-8")
+STYLE = LOOK + files("olmo_explain.figures").joinpath("strip.css").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,7 +1,7 @@
 """SVG by hand, for pictures that are no chart, in the page's own colours.
 
-A drawing is 480 units wide whatever the page: on a phone a unit is 0.75 pixels, on a desk 1.25. So
-nothing that must be read is set smaller than `SMALL`.
+A drawing is 480 units wide whatever the page: on a phone a unit is 0.74 pixels, on a desk 1.15. So
+nothing that must be read is set smaller than `SMALL`, which is 11 pixels on a phone.
 """
 
 from dataclasses import dataclass, field
@@ -10,9 +10,10 @@ from html import escape
 from olmo_explain.figures.picture import Picture
 
 WIDTH = 480
-TEXT, SMALL = 15, 13.5  # sizes of type
+TEXT, SMALL = 16, 15  # sizes of type
 # The page's own accent where it says one; else one that reads on white and on near-black.
 ACCENT = "var(--oe-accent, #12967f)"
+SANS, MONO = "var(--oe-sans, sans-serif)", "var(--oe-mono, ui-monospace, monospace)"
 ON_ACCENT = "var(--oe-on, #ffffff)"
 
 
@@ -99,7 +100,7 @@ class Drawing:
         mono: bool = False,
     ) -> None:
         """Words that begin, end ("end") or are centred ("middle") at x; y is the baseline."""
-        family = ' font-family="ui-monospace, monospace"' if mono else ""
+        family = f' font-family="{MONO}"' if mono else ""
         self.parts.append(
             f'<text x="{x:.4g}" y="{y:.4g}" text-anchor="{anchor}" font-size="{size:g}"{family} '
             f'font-weight="{weight}" fill="{colour}" fill-opacity="{0.75 if quiet else 1}" '
@@ -110,7 +111,7 @@ class Drawing:
         """What is drawn so far, as a page or a notebook shows it."""
         svg = (
             f'<svg class="oe-drawing" viewBox="0 0 {self.width:g} {self.height:g}" '
-            f'font-family="inherit" style="max-width: 38rem">{"".join(self.parts)}</svg>'
+            f'font-family="{SANS}" style="max-width: 34.5rem">{"".join(self.parts)}</svg>'
         )
         return Picture(svg, caption, alt)
 

@@ -91,7 +91,7 @@ def _part(drawing: Drawing, label: str, x: float, end: float, chosen: bool) -> N
     fill, strength = (ACCENT, 1.0) if chosen else ("currentColor", 0.12)
     drawing.rect(x + 0.75, FILE, max(end - x - 1.5, 0.75), HEIGHT, fill=fill, strength=strength)
     words = "embed" if label == "embed_tokens" else label
-    if len(words) * 7.5 < end - x:
+    if len(words) * 8.6 < end - x:
         colour = ON_ACCENT if chosen else "currentColor"
         drawing.text(
             (x + end) / 2, FILE + HEIGHT / 2 + 5, words, anchor="middle", size=SMALL,

@@ -18,7 +18,7 @@ from olmo_explain.figures.picture import Picture
 CELL, STEP, SKIPPED = 22, 24, 10  # a cell, from one to the next, and more where tokens are left out
 LEFT, TOP = 3, 3
 MOST, RECENT = 11, 5  # tokens that are drawn, and how many of them are the last ones
-NAME, SHARE = 14, 16  # sizes of type
+NAME, SHARE = 15, 16  # sizes of type
 MONO, SANS = 0.61, 0.56  # of a letter, its width by the size of its type
 FAINT, LOOKED_AT = 0.002, 0.05  # smaller shares get no colour, and no arc
 

@@ -30,6 +30,7 @@ def _seen() -> list[bool]:
 EXERCISES = {
     "01.1": Exercise(
         question="bytes of the 7B's weights in float32",
+        unit="bytes",
         right=lambda: SEVEN.parameters * BYTES_PER_PARAMETER["float32"],
         wrong={
             "Those are bits. A float32 has 32 of them, and a byte has eight.": lambda: (
@@ -63,6 +64,7 @@ EXERCISES = {
     ),
     "01.3": Exercise(
         question="lines between the halves that take France out of a sliding layer's sight",
+        unit="lines",
         right=lambda: _seen().index(False),
         wrong={
             "With no line between they see it: it is only a few tokens back.": lambda: 0,
@@ -82,6 +84,7 @@ EXERCISES = {
     ),
     "01.4": Exercise(
         question="how far news travels through the 7B, if all its layers were sliding",
+        unit="tokens",
         right=lambda: LAYERS * (WINDOW - 1),
         wrong={
             "That is one layer. Each layer before it hands on news from as far again.": lambda: (

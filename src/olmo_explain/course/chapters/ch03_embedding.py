@@ -29,6 +29,7 @@ def _rows() -> int:
 EXERCISES = {
     "03.1": Exercise(
         question="rows that a small f adds",
+        unit="rows",
         right=_new,
         wrong={
             "A small letter makes another token of it, with another row.": lambda: 0,
@@ -42,6 +43,7 @@ EXERCISES = {
     ),
     "03.2": Exercise(
         question=f"bytes of `tiny`'s table that {TWICE!r} reads",
+        unit="bytes",
         right=lambda: _rows() * ROW_BYTES,
         wrong={
             "That reads a row for each token. A row that is looked up twice is still one row of "
@@ -59,6 +61,7 @@ EXERCISES = {
     ),
     "03.3": Exercise(
         question="rows of the 7B's `lm_head.weight` that a prompt of two tokens reads",
+        unit="rows",
         right=lambda: SEVEN.vocab_size,
         wrong={
             "That is the table, which looks rows up. `lm_head` gives a score to *every* token "

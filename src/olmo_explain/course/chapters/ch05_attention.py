@@ -65,6 +65,7 @@ def _without_each_head() -> list[tuple[int, int]]:
 EXERCISES = {
     "05.1": Exercise(
         question="how many numbers of head 1's columns still do their work",
+        unit="numbers",
         right=lambda: (D - Dh) * Dh,
         wrong={
             "That would be so if the zeroed numbers were head 1's own. Each of them is a sum over "
@@ -144,7 +145,7 @@ EXERCISES = {
             "More of *sea* is left without that head than without another. Try those whose arcs "
             "land on *sea*, one at a time.": Wrong(
                 lambda: _without_each_head()[2],
-                also=lambda place: place in _without_each_head()[3:-1],
+                also=lambda: _without_each_head()[3:-1],
             ),
         },
         hint="Two numbers, `(layer, head)`. Switch off one head at a time, and read the bar of "

@@ -6,6 +6,7 @@ from functools import cache
 from olmo_explain.checkpoint import LayerType, OlmoConfig, read_config, ropes_under
 from olmo_explain.course.bundled import tiny, tiny_ids
 from olmo_explain.course.exercise import Exercise, Wrong
+from olmo_explain.course.puzzle import ENGINES
 
 SEVEN, TINY = read_config("olmo3-7b"), read_config("tiny")
 WINDOW = SEVEN.sliding_window or 0
@@ -59,6 +60,11 @@ def _first_difference(applied: LayerType) -> tuple[int | None, str]:
     return step.layer, step.name
 
 
+def _engines(**other: str) -> tuple[str, ...]:
+    """The mistake of each engine of the puzzle, some of them taken for others."""
+    return tuple((ENGINES | other).values())
+
+
 EXERCISES = {
     "06.1": Exercise(
         question="in how many layers the last token can look at the first, for each prompt",
@@ -97,6 +103,7 @@ EXERCISES = {
     ),
     "06.3": Exercise(
         question="how many positions back three sliding layers of the 7B reach",
+        unit="positions",
         right=lambda: SLIDING_IN_A_ROW * (WINDOW - 1),
         wrong={
             "The window counts the current position too. How far back is "
@@ -120,10 +127,10 @@ EXERCISES = {
             "The right layer. But scores are made from queries that were turned, and something is "
             "computed even before that.": Wrong(
                 lambda: (_first_difference("sliding_attention")[0], "scores"),
-                also=lambda answer: (
-                    answer[0] == _first_difference("sliding_attention")[0]
-                    and answer[1] in ("q", "k", "pattern", "masked_scores", "sin")
-                ),
+                also=lambda: [
+                    (_first_difference("sliding_attention")[0], name)
+                    for name in ("q", "k", "pattern", "masked_scores", "sin")
+                ],
             ),
             "They differ too, at the very end. `first_difference` "
             "looks from the beginning.": lambda: (None, "logits"),
@@ -132,5 +139,25 @@ EXERCISES = {
         "and a `name`.",
         shows="The first full layer, and its cosines: no weight was read to get there. Compare "
         "with `yarn-everywhere`, which differs in the very first layer.",
+    ),
+    "06.5": Exercise(
+        question="the mistake of each of three engines, by its name",
+        right=_engines,
+        wrong={
+            "The first and the third are right. Another size of the window would make it a little "
+            "surer of France, far back. Is the second engine surer?": Wrong(
+                lambda: _engines(B="window-minus-one"), also=lambda: [_engines(B="window-plus-one")]
+            ),
+            "The second is right, and the other two have changed places. Compare the second "
+            "likeliest words.": lambda: _engines(A=ENGINES["C"], C=ENGINES["A"]),
+            "The first two are right. The third is less sure than that, near and far: more of the "
+            "factor is missing.": lambda: _engines(C="attention-factor-once"),
+            "The first two are right. Without any YaRN it would be surer near, and less sure "
+            "far.": lambda: _engines(C="yarn-nowhere"),
+        },
+        hint="One of them is as right as the model itself, as long as no word stands further back "
+        "than a window. Break the figure in each way, near and far, and compare both words.",
+        shows="Three mistakes that raise no error, and each has a name. `olmo-explain diagnose` "
+        "finds it in the logits of any engine.",
     ),
 }

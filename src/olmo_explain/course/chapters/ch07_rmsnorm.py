@@ -82,11 +82,11 @@ EXERCISES = {
             "attention: it normalises what attention writes.": lambda: "resid_pre",
             "That is computed inside attention, before this norm: nothing there has changed. The "
             "norm works on what attention writes.": Wrong(
-                lambda: "q_norm", also=lambda name: name in ("q_proj", "k_proj", "v_proj", "k_norm")
+                lambda: "q_norm", also=lambda: ("q_proj", "k_proj", "v_proj", "k_norm")
             ),
             "That is the module. `verify` names values: which one does this module give?": Wrong(
                 lambda: "post_attention_layernorm",
-                also=lambda name: name.endswith("post_attention_layernorm"),
+                also=lambda: [f"model.layers.{n}.post_attention_layernorm" for n in range(8)],
             ),
             "That is what the layer's last norm gives, which has an ε of its own. The one that "
             "was changed comes earlier.": lambda: "mlp_out",
@@ -94,9 +94,11 @@ EXERCISES = {
         hint="All values before this norm are as they were. What is its own output called, before "
         "anything is added?",
         shows="`verify` also says why: `wrong.cause` names the module and its ε.",
+        choices=("resid_pre", "q_proj", "q_norm", "o_proj", "attn_out", "resid_mid", "mlp_out"),
     ),
     "07.3": Exercise(
         question="how many numbers share one mean square",
+        unit="numbers",
         right=lambda: _norm_size("k_norm"),
         wrong={
             "That is `q_norm`'s number, H · Dh, and the hidden size too. The 32B has fewer heads "

@@ -4,7 +4,6 @@ import math
 from itertools import combinations
 from typing import Any
 
-from olmo_explain.course.answers import same
 from olmo_explain.course.bundled import tiny, tiny_values
 from olmo_explain.course.exercise import Exercise, Wrong
 from olmo_explain.running import NEAR
@@ -66,7 +65,7 @@ EXERCISES = {
             "That is a row of `gate_proj`: the neuron reads with it. With which matrix does it "
             "write?": Wrong(
                 lambda: _weight("gate_proj")[NEURON],
-                also=lambda answer: same(_weight("up_proj")[NEURON], answer),
+                also=lambda: [_weight("up_proj")[NEURON]],
             ),
         },
         hint="The matrix that goes back to D numbers has one row or one column a neuron: which?",
@@ -112,7 +111,7 @@ EXERCISES = {
             "SiLU(−x) is not −SiLU(x), so the gate's sign does not "
             "cancel. Try a few numbers.": Wrong(
                 lambda: frozenset({"gate_proj", "up_proj"}),
-                also=lambda names: "gate_proj" in names and len(names) == 2,
+                also=lambda: [frozenset({"gate_proj", "down_proj"})],
             ),
             "Two of them, not three: an odd number of signs cannot cancel, and one of the three "
             "goes through SiLU first.": lambda: frozenset(MATRICES),

@@ -62,19 +62,18 @@ def _scaled_layers() -> int:
 EXERCISES = {
     "10.1": Exercise(
         question="calls of the 7B that use no weight",
+        unit="calls",
         right=_unweighted,
         wrong={
             "SiLU has no weight, that is so. But it is not the only module without one: what "
             "computes the angles?": lambda: preset_trace("olmo3-7b").counts["SiLUActivation"],
             "Those compute the angles. What stands between the gate and the up projection has no "
-            "weight either.": Wrong(
-                lambda: len(read_config("olmo3-7b").rope), also=lambda calls: calls == 1
-            ),
+            "weight either.": Wrong(lambda: len(read_config("olmo3-7b").rope), also=lambda: [1]),
             "One too few. That is how many there are where a single set of angles serves every "
             "layer.": lambda: _unweighted() - 1,
             "The norms are counted too, but each has a weight, and multiplies by it.": Wrong(
                 lambda: _unweighted() + preset_trace("olmo3-7b").counts["Olmo3RMSNorm"],
-                also=lambda calls: calls == preset_trace("olmo3-7b").counts["Olmo3RMSNorm"],
+                also=lambda: [preset_trace("olmo3-7b").counts["Olmo3RMSNorm"]],
             ),
             "The embedding is a weight: a table of which rows are read.": lambda: _unweighted() + 1,
         },
@@ -83,11 +82,12 @@ EXERCISES = {
     ),
     "10.2": Exercise(
         question="module calls until the first full stop",
+        unit="calls",
         right=lambda: _runs() * _pass(),
         wrong={
             "That is one run, and it gives one token. How many were written?": _pass,
             "That is the number of tokens, so of runs. Each run calls every module.": Wrong(
-                _runs, also=lambda runs: runs == _runs() - 1
+                _runs, also=lambda: [_runs() - 1]
             ),
             "The full stop is a token too, and took a run.": lambda: (_runs() - 1) * _pass(),
             "One run too many: the run that reads the sentence already gives the first "
@@ -95,7 +95,7 @@ EXERCISES = {
             "The tokens of the sentence go through in one run together: a position is an axis of "
             "the tensors, not a call.": Wrong(
                 lambda: (tiny_ids(NEAR).shape[1] + _runs()) * _pass(),
-                also=lambda calls: calls == (tiny_ids(NEAR).shape[1] + _runs() - 1) * _pass(),
+                also=lambda: [(tiny_ids(NEAR).shape[1] + _runs() - 1) * _pass()],
             ),
         },
         hint="Count what was written, line breaks and the full stop included: each token is one "
@@ -105,6 +105,7 @@ EXERCISES = {
     ),
     "10.3": Exercise(
         question="parameters that the 7B reads",
+        unit="parameters",
         right=lambda: _read(1),
         wrong={
             "That is what the model holds. Of the embedding only some rows are read.": lambda: (
@@ -123,6 +124,7 @@ EXERCISES = {
     ),
     "10.4": Exercise(
         question="how many layers YaRN scales there",
+        unit="layers",
         right=_scaled_layers,
         wrong={
             "So OLMo 3 was trained: full layers only. But take the calls of the layers away from "

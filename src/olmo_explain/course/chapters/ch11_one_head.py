@@ -7,7 +7,6 @@ from itertools import product
 from typing import Any
 
 from olmo_explain.checkpoint import PROJECTIONS, head_norms, head_slices, read_config
-from olmo_explain.course.answers import same
 from olmo_explain.course.bundled import tiny
 from olmo_explain.course.exercise import Exercise, Wrong
 
@@ -140,7 +139,7 @@ EXERCISES = {
                 PROJECTIONS
             ),
             "Queries of zero ask nothing, but the softmax shares something out all the same.": (
-                Wrong(lambda: {"q_proj"}, also=lambda names: same({"k_proj"}, names))
+                Wrong(lambda: {"q_proj"}, also=lambda: [{"k_proj"}])
             ),
             "That is one of them. What does a head hand on whose values are all zero?": lambda: {
                 "o_proj"
@@ -192,7 +191,7 @@ EXERCISES = {
             "You doubled the mean square of that head. Doubling its numbers makes it four times "
             "as large.": Wrong(
                 lambda: 2 / math.sqrt(2 * 4 / 4),
-                also=lambda factor: same(2 / math.sqrt(5 / 4), factor),
+                also=lambda: [2 / math.sqrt(5 / 4)],
             ),
             "That is the factor of the other three heads, which only share the divisor.": lambda: (
                 _grown() / 2
@@ -210,11 +209,9 @@ EXERCISES = {
             "That head has the highest induction score, but others of its layer do the same work. "
             "Which head has no other to take its place?": _induction_head,
             "That head has the largest norm of its queries. A norm is not a job: measure the "
-            "loss.": Wrong(
-                lambda: _largest("q_proj"), also=lambda place: place == _largest("k_proj")
-            ),
+            "loss.": Wrong(lambda: _largest("q_proj"), also=lambda: [_largest("k_proj")]),
             "Another head is missed more. Take them all, and look for the largest loss.": Wrong(
-                lambda: (0, 0), also=lambda place: place in _places()
+                lambda: (0, 0), also=_places
             ),
         },
         hint="Silence each head in turn with `oe.ablate_head`, and compare "

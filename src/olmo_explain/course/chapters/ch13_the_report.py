@@ -5,7 +5,6 @@ from functools import cache
 
 from olmo_explain.checkpoint import REGIMES, OlmoConfig, read_config, ropes_under
 from olmo_explain.costs import Convention, Operation, count_costs
-from olmo_explain.course.answers import same
 from olmo_explain.course.bundled import preset_trace, tiny
 from olmo_explain.course.exercise import Exercise, Wrong
 from olmo_explain.report import SEQ
@@ -57,6 +56,7 @@ def _left() -> dict[str, float]:
 EXERCISES = {
     "13.1": Exercise(
         question="FLOPs of causal `scores`",
+        unit="FLOPs",
         right=lambda: _scores("causal").matmul_flops,
         wrong={
             "Those are multiply-accumulates, as in the report. One MAC is two FLOPs.": lambda: (
@@ -64,7 +64,7 @@ EXERCISES = {
             ),
             "That is the full square, masked pairs included.": Wrong(
                 lambda: _scores("full").matmul_flops,
-                also=lambda flops: same(_scores("full").macs, flops),
+                also=lambda: [_scores("full").macs],
             ),
             "Each query sees its own position too: the diagonal is missing.": lambda: (
                 _scores("full").macs * (SEQ - 1) // SEQ
@@ -77,16 +77,17 @@ EXERCISES = {
     ),
     "13.2": Exercise(
         question="module calls of the 32B on a release with one rotary call",
+        unit="calls",
         right=lambda: _calls("olmo3-32b", rotary=1),
         wrong={
             "So many calls this installation makes. The other release calls the rotary module for "
             "all layers alike.": Wrong(
                 lambda: _calls("olmo3-32b"),
-                also=lambda calls: same(_calls("olmo3-32b", rotary=2), calls),
+                also=lambda: [_calls("olmo3-32b", rotary=2)],
             ),
             "That is the report's number, of the 7B. The 32B has twice as many layers.": Wrong(
                 lambda: _calls("olmo3-7b", rotary=1),
-                also=lambda calls: same(_calls("olmo3-7b", rotary=2), calls),
+                also=lambda: [_calls("olmo3-7b", rotary=2)],
             ),
             "The rotary module is called there too, but how often?": lambda: _calls(
                 "olmo3-32b", rotary=0
@@ -108,6 +109,7 @@ EXERCISES = {
         hint="Turn the RoPE switch of the live figure, and read the bar of the answer under each "
         "of the two wrong ones.",
         shows="And under both the answer stays what it was, so that nobody notices.",
+        choices=REGIMES[1:],
     ),
     "13.4": Exercise(
         question="ids of the claims that a release decides",
@@ -115,11 +117,11 @@ EXERCISES = {
         wrong={
             "That is one of them. A total changes because one of its parts does.": Wrong(
                 lambda: {"calls.total"},
-                also=lambda ids: same("calls.total", ids) or same(("calls.total",), ids),
+                also=lambda: ["calls.total"],
             ),
             "That is one of them. What is it a part of?": Wrong(
                 lambda: {f"calls.{ROTARY}"},
-                also=lambda ids: same(f"calls.{ROTARY}", ids) or same((f"calls.{ROTARY}",), ids),
+                also=lambda: [f"calls.{ROTARY}"],
             ),
             "Those are read from config.json, which says the same to every release, and are "
             "reproduced on all of them.": lambda: {"config.rope_type", "config.factor"},
