@@ -102,7 +102,7 @@ def figure(browser: Browser, address: str, slower: int, plan: Plan) -> list[Row]
     page.goto(f"{address}/{FRONT}")
     field = page.locator(f"{FIGURE} textarea")
     field.fill(explore_model("tiny").apart[2])  # its halves 38 tokens apart
-    page.wait_for_function("() => document.querySelectorAll('.oe-model-chips input').length > 40")
+    page.wait_for_function("() => document.querySelectorAll('.oe-chips input').length > 40")
     page.locator(f"{FIGURE} .oe-model-layerline input").first.check()
     devtools = page.context.new_cdp_session(page)
     devtools.send("Emulation.setCPUThrottlingRate", {"rate": slower})

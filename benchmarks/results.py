@@ -18,22 +18,15 @@ BEGIN, END = "<!-- make bench writes this -->", "<!-- up to here -->"
 NOT_YET = "Nothing was measured yet: `make bench` does, and writes it here.\n"
 
 HEADLINES = {
-    "forward": (
-        "trace",
-        "trace with operators",
-        "an empty TorchDispatchMode",
-        "torch.profiler with shapes",
-        "nnsight cache",
-        "TransformerLens run_with_cache",
-    ),
-    "head": ("olmo-explain head", "head", "head, over HTTP"),
+    "forward": ("trace",),
+    "head": ("olmo-explain head", "head, over HTTP"),
     "norms": ("rate of head_norms",),
-    "cold": ("olmo-explain config olmo3-7b", "olmo-explain head tiny"),
+    "cold": ("olmo-explain config olmo3-7b",),
     "verify": ("verify",),
     "growth": (),
     "pages": ("ready, median page", "key to frame, median page"),
 }
-"""The rows that README shows."""
+"""What README and the top of the book's page show: of each the last row, on the largest model."""
 
 
 def store(results: dict[str, Any]) -> None:
@@ -52,23 +45,26 @@ def stored() -> dict[str, Any] | None:
 
 
 def tables(results: dict[str, Any] | None) -> str:
-    """The book's part: a table a subject."""
+    """The book's part: the headlines, then a subject's table behind its name."""
     if results is None:
         return NOT_YET
-    return "\n".join([f"{where(results)}\n", *(_table(s) for s in results["subjects"])])
+    subjects = map(_table, results["subjects"])
+    return "\n".join([*_lines(headlines(results)), "", f"{where(results)}\n", *subjects])
 
 
 def section(results: dict[str, Any] | None) -> str:
     """README's part: the rows of HEADLINES, in one table."""
     if results is None:
         return NOT_YET
-    rows = [
-        row
-        for subject in results["subjects"]
-        for row in subject["rows"]
-        if row["what"] in HEADLINES.get(subject["name"], ())
-    ]
-    return "\n".join([f"{where(results)}\n", *_lines(rows), ""])
+    return "\n".join([*_lines(headlines(results)), "", f"{where(results)}\n"])
+
+
+def headlines(results: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for subject in results["subjects"]:
+        last = {row["what"]: row for row in subject["rows"]}  # those of larger models come later
+        for what in HEADLINES.get(subject["name"], ()):
+            if what in last:
+                yield last[what]
 
 
 def where(results: dict[str, Any]) -> str:
@@ -87,16 +83,23 @@ def where(results: dict[str, Any]) -> str:
 def _table(subject: dict[str, Any]) -> str:
     skipped = [f"Not measured: {line}.\n" for line in subject["skipped"]]
     body = [*_lines(subject["rows"]), ""] if subject["rows"] else []
-    return "\n".join([f"## {subject['title']}\n", *body, *skipped])
+    count = f" · {len(subject['rows'])} rows" if subject["rows"] else ""
+    summary = f"<summary>{subject['title']}{count}</summary>"
+    return "\n".join([f"<details>{summary}\n", *body, *skipped, "</details>\n"])
 
 
 def _lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     yield "| what | of | figure | ratio | to | rounds |"
     yield "|---|---|--:|--:|---|--:|"
     for row in rows:
-        what = f"{row['what']} ({row['note']})" if row["note"] else row["what"]
-        cells = (what, row["model"], figure(row), ratio(row), row["against"] or "")
+        what = _name(row["what"]) + (f" ({row['note']})" if row["note"] else "")
+        cells = (what, row["model"], figure(row), ratio(row), _name(row["against"] or ""))
         yield f"| {' | '.join(cells)} | {row['rounds']} |"
+
+
+def _name(what: str) -> str:
+    """What is a command is set as code: quotes in it are the shell's."""
+    return f"`{what}`" if what.startswith(("olmo-explain ", "python ")) else what
 
 
 def figure(row: dict[str, Any]) -> str:

@@ -48,7 +48,7 @@ def say(figure: Locator, text: str) -> None:
 
 def bars(figure: Locator) -> dict[str, float]:
     """Tokens and the percents beside them."""
-    rows = figure.locator(".oe-model-bars li:not(.oe-model-empty)").all()
+    rows = figure.locator(".oe-bars li:not(.oe-empty)").all()
     return {row.locator("code").inner_text(): percent(row.inner_text()) for row in rows}
 
 

@@ -76,8 +76,19 @@ def serve(html: Path) -> Iterator[str]:
 def transferred(page: Page) -> list[int]:
     """Bytes of each answer from now on, headers included, as on a first visit; grows by itself."""
     sizes: list[int] = []
+    inside: set[str] = set()  # what a file holds as a data: URL came with that file
     devtools = page.context.new_cdp_session(page)
     devtools.send("Network.enable")
     devtools.send("Network.setCacheDisabled", {"cacheDisabled": True})
-    devtools.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+
+    def asked(event: dict) -> None:
+        if event["request"]["url"].startswith("data:"):
+            inside.add(event["requestId"])
+
+    def loaded(event: dict) -> None:
+        if event["requestId"] not in inside:
+            sizes.append(event["encodedDataLength"])
+
+    devtools.on("Network.requestWillBeSent", asked)
+    devtools.on("Network.loadingFinished", loaded)
     return sizes

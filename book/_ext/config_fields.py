@@ -28,13 +28,11 @@ def write_tables(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def _table(rows) -> str:
-    # Two columns, the meaning below the name: four are wider than a phone.
-    lines = ["| field | what it may hold |", "|---|---|"]
+    lines = ["| field | what it is | what it may hold |", "|---|---|---|"]
     for _, name, must_be, default, means in rows:
         ways = {"": "", "required": "; required"}.get(default, f"; left out: {default}")
         # As code, or typographic quotes would be made of JSON's.
-        code = f"<code>{name.replace('_', '_<wbr>')}</code>"  # may break there, and nowhere else
-        lines.append(f"| {code}<br>{means} | {STRING.sub(CODE, must_be + ways)} |")
+        lines.append(f"| `{name}` | {means} | {STRING.sub(CODE, must_be + ways)} |")
     return "\n".join(lines)
 
 

@@ -2,9 +2,10 @@
 
 `olmo_explain/__init__.pyi` is the list of these names and of the rooms that give them. In
 book/api.md a line `<!-- door -->` becomes one section a room: its docstring's first paragraph,
-its functions and classes, and the classes that these answer with. A name that the door learns is on
-the page with the next build. Signatures are copied from the source, so that a shape reads as it was
-written: autodoc would print what jaxtyping makes of it.
+its functions and classes, and the classes that these answer with, as far as a reader can meet
+them: the room's own door gives them, or a function returns them. No name says in which file it
+stands. A name that the door learns is on the page with the next build. Signatures are copied from
+the source, so that a shape reads as it was written: autodoc would print what jaxtyping makes of it.
 """
 
 import ast
@@ -56,12 +57,21 @@ def _section(room_name: str, names: list[str], shown: set[type]) -> str:
     entries = [_entry(f"{PACKAGE}.{name}", thing) for name, thing in things.items()]
     waiting = list(things.values())
     while waiting:
-        for named in _classes_named_by(waiting.pop(0)):
-            if named not in shown:
+        thing = waiting.pop(0)
+        for named in _classes_named_by(thing):
+            path, at_a_door = _path(named)
+            if named not in shown and (at_a_door or inspect.isroutine(thing)):
                 shown.add(named)
                 waiting.append(named)
-                entries.append(_entry(f"{named.__module__}.{named.__name__}", named))
+                entries.append(_entry(path, named))
     return f"## {room_name}\n\n{about}\n\n" + _rst("\n\n".join(entries))
+
+
+def _path(named: type) -> tuple[str, bool]:
+    """Where a class is had from, and whether that is the door of its room."""
+    room = ".".join(named.__module__.split(".")[:2])
+    at_the_door = named.__name__ in importlib.import_module(room).__all__
+    return f"{room if at_the_door else named.__module__}.{named.__name__}", at_the_door
 
 
 def _entry(name: str, thing: object) -> str:
@@ -144,6 +154,7 @@ def skip_traits(app, what: str, name: str, thing: object, skip: bool, options) -
 def setup(app: Sphinx) -> dict:
     app.setup_extension("sphinx.ext.autodoc")
     app.setup_extension("sphinx.ext.autosummary")
+    app.config.add_module_names = False
     app.connect("source-read", write_sections)
     app.connect("autodoc-process-signature", copy_signature)
     app.connect("html-page-context", lines_of_a_signature)

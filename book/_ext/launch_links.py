@@ -1,10 +1,12 @@
-"""Where a chapter opens with one click: the directives `launch-links` and `nbgitpuller-link`.
+"""Where a chapter opens with one click: below its title, and in the directives `start-here`,
+`launch-links` and `nbgitpuller-link`.
 
 Binder and Colab open a public repository: the one of _config.yml, or a fork's own (see fork.py,
 which comes first). A JupyterHub with nbgitpuller fetches it into the learner's home folder; its
 address is the teacher's to fill in.
 """
 
+from html import escape
 from urllib.parse import quote, urlencode, urlsplit
 
 from docutils import nodes
@@ -13,6 +15,7 @@ from sphinx.util.docutils import SphinxDirective
 
 HUB = "https://hub.example.org"
 FIRST = "notebooks/01_config"
+ON_YOUR_MACHINE = "book/launch", "on-your-machine"
 
 
 class Repository:
@@ -40,7 +43,7 @@ class Repository:
 
 
 class LaunchLinks(SphinxDirective):
-    """A line for each chapter; the addresses come when every title is known."""
+    """A line for each chapter, with buttons; the addresses come when every title is known."""
 
     def run(self) -> list[nodes.Node]:
         return [Links()]
@@ -56,6 +59,51 @@ class NbgitpullerLink(SphinxDirective):
         return [nodes.literal_block(address, address, language="none", classes=["nbgitpuller"])]
 
 
+class StartHere(SphinxDirective):
+    """What one does first: read, type, or open the first chapter with its code."""
+
+    def run(self) -> list[nodes.Node]:
+        return [Start()]
+
+
+class Start(nodes.General, nodes.Element):
+    """Where these buttons will stand."""
+
+
+def buttons(app: Sphinx, docname: str) -> str:
+    """The places of one chapter, each as a word, and its notebook to take along."""
+    up = "../" * docname.count("/")
+    places = {f"Open in {name}": to for name, to in _places(app, docname).items()}
+    links = [_button(name, to) for name, to in places.items()]
+    links.append(_button("Download the notebook", f"{up}_sources/{docname}.ipynb", " download"))
+    return f'<p class="oe-places">{"".join(links)}</p>'
+
+
+def _button(words: str, to: str, more: str = "") -> str:
+    return f'<a class="oe-button" href="{escape(to)}"{more}>{words}</a>'
+
+
+def _places(app: Sphinx, docname: str) -> dict[str, str]:
+    source, services = repository(app), app.config.html_theme_options["launch_buttons"]
+    return {
+        "Binder": source.binder(docname, services["binderhub_url"]),
+        "Colab": source.colab(docname, services["colab_url"]),
+    }
+
+
+def _start(app: Sphinx, docname: str) -> str:
+    page, anchor = ON_YOUR_MACHINE
+    to = app.builder.get_relative_uri(docname, page)
+    places = {"JupyterLab": f"{to}#{anchor}", **_places(app, FIRST)}
+    links = "".join(_button(f"Open in {name}", to) for name, to in places.items())
+    first = app.builder.get_relative_uri(docname, FIRST)
+    return (
+        f'<p class="oe-start"><a class="oe-button oe-primary" href="{first}">Start reading</a>'
+        f'<a class="oe-button" href="#your-sentence">Type your own sentence</a></p>'
+        f'<p class="oe-places">{links}</p>'
+    )
+
+
 def repository(app: Sphinx) -> Repository:
     options = app.config.html_theme_options
     return Repository(options["repository_url"], options.get("repository_branch") or "main")
@@ -64,10 +112,11 @@ def repository(app: Sphinx) -> Repository:
 def fill(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     source, services = repository(app), app.config.html_theme_options["launch_buttons"]
     chapters = sorted(name for name in app.env.all_docs if name.startswith("notebooks/"))
+    for place in doctree.findall(Start):
+        place.replace_self(nodes.raw("", _start(app, docname), format="html"))
     for place in doctree.findall(Links):
-        place.replace_self(
-            nodes.bullet_list("", *(_line(app, source, services, docname, c) for c in chapters))
-        )
+        lines = [_line(app, source, services, docname, chapter) for chapter in chapters]
+        place.replace_self(nodes.bullet_list("", *lines, classes=["oe-launch"]))
 
 
 def _line(
@@ -81,15 +130,17 @@ def _line(
     page = app.builder.get_relative_uri(docname, chapter)
     line = nodes.paragraph("", "", nodes.reference("", title, refuri=page, internal=True))
     for service, address in places.items():
-        # The chapter's name in the link: "Binder" a dozen times over tells a screen reader nothing.
-        number = title.split(".")[0]
-        words = f"{number} on {service}"
-        line += [nodes.Text(" · "), nodes.reference("", words, refuri=address, internal=False)]
+        # The chapter's number in the link: "Binder" a dozen times over tells nobody anything.
+        number = nodes.inline("", f", chapter {title.split('.')[0]}", classes=["visually-hidden"])
+        words = nodes.Text(f"Open in {service}")
+        line += nodes.reference("", "", words, number, refuri=address, internal=False)
     return nodes.list_item("", line)
 
 
 def setup(app: Sphinx) -> dict:
     app.add_node(Links)
+    app.add_node(Start)
+    app.add_directive("start-here", StartHere)
     app.add_directive("launch-links", LaunchLinks)
     app.add_directive("nbgitpuller-link", NbgitpullerLink)
     app.connect("doctree-resolved", fill)

@@ -30,7 +30,8 @@ class LiveFigure(SphinxDirective):
             self.env.note_dependency(str(Path(str(part))))
         view = json.dumps(saved["view_specs"][0])
         script = f'<script type="{WIDGET_VIEW_MIMETYPE}">{view}</script>'
-        return [nodes.raw("", script, format="html")]
+        stage = f'<div id="your-sentence" class="oe-stage">{script}</div>'
+        return [nodes.raw("", stage, format="html")]
 
     def _add(self, key: str, path: str | None, options: dict) -> None:
         NbMetadataCollector.add_js_file(self.env, self.env.docname, key, path, options)

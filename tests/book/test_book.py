@@ -8,6 +8,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -100,7 +101,7 @@ def test_only_pages_of_the_book_are_built(book):
     assert folders <= {"book", "notebooks", "genindex.html", "search.html", "404.html"}
 
 
-BINDER = r"https://mybinder\.org/v2/gh/[^/]+/[^/]+/main\?urlpath=lab/tree/"
+BINDER = r"https://mybinder\.org/v2/gh/[^/]+/[^/]+/main\?urlpath=lab%2Ftree%2F"
 COLAB = r"https://colab\.research\.google\.com/github/[^/]+/[^/]+/blob/main/"
 
 
@@ -110,7 +111,8 @@ def test_launch_buttons_open_the_chapter_in_this_repository(pages, service):
     assert chapters
     for path in chapters:
         links = [a.get("href", "") for tag, a in pages[path].elements if tag == "a"]
-        notebook = service + re.escape(path.with_suffix(".ipynb").as_posix())
+        name = path.with_suffix(".ipynb").as_posix()
+        notebook = service + re.escape(quote(name, safe="" if service == BINDER else "/"))
         assert any(re.fullmatch(notebook, link) for link in links), path
 
 
@@ -244,8 +246,22 @@ def test_mathjax_is_only_where_a_formula_is(book):
     assert with_script == {p for p, text in _texts(book).items() if 'class="math ' in text}
 
 
-def test_icons_are_letters_of_small_fonts(book):
-    fonts = list((book.html / "_static" / "vendor" / "fontawesome").rglob("fa-*.woff2"))
-    assert fonts
-    assert all(font.stat().st_size < 10_000 for font in fonts)
-    assert not any("fontawesome.js" in text for text in _texts(book).values())
+def test_the_frame_brings_no_icons_and_no_scripts_that_nothing_needs(book):
+    for path, text in _texts(book).items():
+        for left_out in ("fontawesome.js", "bootstrap.js", "sphinx-book-theme", "fa-solid"):
+            assert left_out not in text, (path, left_out)
+
+
+def test_the_way_on_tells_the_question_of_the_next_chapter(book):
+    text = (book.html / "notebooks" / "05_attention.html").read_text(encoding="utf-8")
+    way = text[text.index('<nav class="oe-turn"') :]
+    assert "How does a head tell near from far?" in way
+    assert "can it tell the two from of our sentence apart?" in way
+    assert "Chapter 5 of 13 · " in text
+
+
+def test_the_front_page_has_a_square_for_each_call(book):
+    text = (book.html / "book" / "index.html").read_text(encoding="utf-8")
+    figure = text[text.index('<figure class="oe-calls"') :].split("</figure>")[0]
+    assert figure.count("<rect") == 389 and "389 calls" in figure
+    assert text.count('class="oe-asks"') == len(list((book.html / "notebooks").glob("*.html")))

@@ -5,13 +5,19 @@ import re
 
 import pytest
 import torch
+from playwright.sync_api import expect
 
 import olmo_explain as oe
 
 TEXT = "I gave you a horse, you gave me a"
-BARS = """() => [...document.querySelectorAll(".oe-model-bars li:not(.oe-model-empty)")]
+BARS = """() => [...document.querySelectorAll(".oe-bars li:not(.oe-empty)")]
     .map((row) => [row.querySelector("code").textContent, parseFloat(row.lastChild.textContent)])"""
 IDLE = "() => document.querySelector('.oe-model')?.getAttribute('aria-busy') === 'false'"
+# How far what is on the page moved by itself, all in all.
+SHIFTS = """window.shifted = 0;
+new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifted += entry.value;
+}).observe({ type: "layout-shift", buffered: true });"""
 WIDER = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -48,7 +54,7 @@ def test_the_model_speaks(engine_page, overheard, tiny):
     field.fill(TEXT[:-2])
     field.press_sequentially(TEXT[-2:])
     check_bars(page, expected(tiny, TEXT))
-    assert page.locator(".oe-model-chips input").count() == 10
+    assert page.locator(".oe-chips input").count() == 10
 
     # On a phone and in the light so far; on a desk and in the dark from here.
     for width in (390, 1280):
@@ -71,8 +77,32 @@ def test_the_model_speaks(engine_page, overheard, tiny):
         tiny[1](TEXT, return_tensors="pt").input_ids, max_new_tokens=8, do_sample=False
     )
     page.locator(".oe-model-write .oe-primary").click()
-    page.wait_for_function("() => document.querySelectorAll('.oe-model-chips input').length > 18")
+    page.wait_for_function("() => document.querySelectorAll('.oe-chips input').length > 18")
     page.locator(".oe-model-write .oe-primary").click()
     assert field.input_value().startswith(tiny[1].decode(written[0]))
 
     assert page.evaluate("faults") == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_the_figure_is_in_the_first_screen_and_nothing_moves(book, browser, width, height):
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.add_init_script(SHIFTS)
+    page.goto(f"{book.html.as_uri()}/book/index.html")
+    page.wait_for_function(IDLE)
+    field = page.locator(".oe-model textarea").bounding_box()
+    assert field["y"] + field["height"] < height - 100
+    assert page.evaluate("shifted") == 0
+    assert page.evaluate(WIDER) <= 0
+    page.get_by_role("link", name="Type your own sentence").click()
+    expect(page.locator(".oe-model textarea")).to_be_focused()
+    page.close()
+
+
+def test_without_javascript_the_menu_opens(book, browser):
+    page = browser.new_page(java_script_enabled=False)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{book.html.as_uri()}/book/index.html")
+    page.get_by_role("button", name="Menu").click()
+    expect(page.locator("#oe-nav").get_by_role("link", name="1. What config.json")).to_be_visible()
+    page.close()

@@ -120,9 +120,9 @@ def test_search_finds_a_word_from_a_file(kit, page):
 
 EXPLORERS = {
     "02_weights_on_disk": "Row",
-    "05_attention": "Value",
+    "05_attention": "scores",
     "06_positions": "Pair",
-    "11_one_head": "Head",
+    "11_one_head": "Norm",
     "12_flops": "Batch",
 }
 

@@ -21,8 +21,11 @@ RELEASE = r"\d+\.\d+(?:\.\d+)?"
 NOT_MEASURED = re.compile(
     rf"[Cc]hapters? \d+|\d+ minutes|{RELEASE} (?:to|and|–) {RELEASE}|section [\d.]+"
     rf"|(?:transformers|Release|releases?)(?: from)? {RELEASE}(?: (?:to|and|–) {RELEASE})?"
-    r"|\d{1,2} (?:January|February|November) 20\d\d|\b20\d\d\b|#\d+|arXiv [\d.]+"
+    r"|exercise \d+\.\d|\d{1,2} (?:January|February|November) 20\d\d|\b20\d\d\b|#\d+|arXiv [\d.]+"
 )
+
+
+SOLUTION = re.compile(r"<details><summary>Solution .*?</details>", re.DOTALL)
 
 
 def values(text: str) -> set[float]:
@@ -35,7 +38,7 @@ def shown(page: BeautifulSoup) -> set[float]:
     Those of the bundled config.json files are known, too: chapter 1 prints them.
     """
     seen = set().union(*(values(path.read_text(encoding="utf-8")) for path in CONFIGS))
-    for cell in page.select("div.cell"):
+    for cell in page.select("div.cell, .oe-solution"):
         seen |= values(cell.get_text(" "))
         for part in cell.find_all(["svg", "img", "nav", "canvas"]):
             seen |= values(f"{part.get('aria-label', '')} {part.get('alt', '')}")
@@ -127,13 +130,14 @@ def notebook(request) -> nbformat.NotebookNode:
 
 def minutes_of(notebook: nbformat.NotebookNode) -> float:
     """A reader's time: 220 words or six lines of code a minute, two for a figure or an exercise."""
-    words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
+    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    words = sum(len(SOLUTION.sub("", text).replace("▾", "").split()) for text in prose)
     lines = figures = exercises = 0
     for cell in notebook.cells:
         if cell.cell_type == "code":
             tags = set(cell.metadata.get("tags", []))
             figures += cell.source.count("oe.explore_")
-            exercises += "solution" in tags
+            exercises += cell.source.startswith("answer = ...")
             folded = tags & {"hide-input", "hide-cell", "remove-cell", "remove-input"}
             lines += 0 if folded else len(cell.source.splitlines())
     return words / 220 + lines / 6 + 2 * (figures + exercises)
