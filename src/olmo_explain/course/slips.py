@@ -149,7 +149,8 @@ def factors_of(right: float, asked: str) -> str:
     """Which of `FACTORS` an answer may be off by."""
     if BYTES.search(asked):
         return "bytes"
-    return "counts" if isinstance(right, int) else "ratios"
+    few = abs(right) < 10  # a layer, a head: no product, in which a two is forgotten
+    return "ratios" if few or not isinstance(right, int) else "counts"
 
 
 def _rounded(right: float, answer: float) -> bool:

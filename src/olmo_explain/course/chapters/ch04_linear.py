@@ -19,13 +19,16 @@ def _weight(name: str) -> Any:
 
 
 def _first_apart() -> int:
-    """The first layer whose `q_proj` is not the same for the twins."""
+    """The first layer whose `q_proj` is not the same for the twins, but for rounding.
+
+    A processor's product of matrices may sum row 2 in another order than row 10.
+    """
     from olmo_explain.running import NEAR
 
     values = tiny_values(NEAR)
     first, second = TWINS
     rows = (values[layer, "q_proj"][0] for layer in range(TINY.num_hidden_layers))
-    return next(at for at, row in enumerate(rows) if not row[first].equal(row[second]))
+    return next(n for n, row in enumerate(rows) if not row[first].allclose(row[second], atol=1e-4))
 
 
 def _rank_of_head() -> int:
