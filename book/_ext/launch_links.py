@@ -75,7 +75,9 @@ def buttons(app: Sphinx, docname: str) -> str:
     up = "../" * docname.count("/")
     places = {f"Open in {name}": to for name, to in _places(app, docname).items()}
     links = [_button(name, to) for name, to in places.items()]
-    links.append(_button("Download the notebook", f"{up}_sources/{docname}.ipynb", " download"))
+    links.append(
+        _button("Download<span> the notebook</span>", f"{up}_sources/{docname}.ipynb", " download")
+    )
     return f'<p class="oe-places">{"".join(links)}</p>'
 
 

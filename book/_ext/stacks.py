@@ -16,7 +16,7 @@ ROW = re.compile(r"<tr[ >].*?</tr>", re.DOTALL)
 CELL = re.compile(r"<(t[hd])((?: [^>]*)?)>(.*?)</\1>", re.DOTALL)
 TAG = re.compile(r"<[^>]*>|\\[()]")
 LONG = re.compile(r"(?<![\w./<&])[\w./]{20,}(?![^<]*>)")
-ACROSS = 40  # letters side by side on a phone, all columns together
+ACROSS = 47  # letters side by side on a phone, all columns together
 WISH = 16  # letters that a column of sentences should have before it breaks them
 
 
@@ -29,9 +29,10 @@ def _table(table: str) -> str:
     head, found, body = table.partition("</thead>")
     names = [_text(cell) for _, _, cell in CELL.findall(head)]
     rows = [[_text(cell) for _, _, cell in CELL.findall(row)] for row in ROW.findall(body)]
-    if not found or len(names) < 2 or any(len(row) != len(names) for row in rows):
+    if not (found and rows) or len(names) < 2 or any(len(row) != len(names) for row in rows):
         return table  # one with cells that span columns
-    if sum(map(_wide, zip(names, *rows, strict=True))) + 2 * len(names) <= ACROSS:
+    columns = zip(names, zip(*rows, strict=True), strict=True)
+    if sum(_wide(name, cells) + 2 for name, cells in columns) <= ACROSS:
         return table
 
     def name_cells(row: re.Match) -> str:
@@ -48,10 +49,10 @@ def _named(cell: re.Match, name: str) -> str:
     return f"<{kind}{given}{named}><div>{inside}</div></{kind}>"
 
 
-def _wide(column: tuple[str, ...]) -> int:
+def _wide(name: str, cells: tuple[str, ...]) -> int:
     """The letters that a column cannot do without, or would not like to."""
-    words = max(len(word) for cell in column for word in cell.split() or [""])
-    return max(words, min(WISH, max(map(len, column))))
+    words = max(len(word) for text in (name, *cells) for word in text.split() or [""])
+    return max(words, min(WISH, max(map(len, cells))))
 
 
 def _text(cell: str) -> str:

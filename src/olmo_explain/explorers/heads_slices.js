@@ -71,7 +71,7 @@ function slicesPanel(model, { norm, say }) {
   const title = make("h3");
   const shared = model.get("heads") / model.get("kv_heads");
   const about = [
-    weights().length ? "Green is the head’s, grey the other heads’; the darker, the larger the weights." : "Green is the head’s. Only its norm was read, so no weight is drawn.",
+    weights().length ? "Green is the head’s, grey the other heads’; the stronger, the larger the weights." : "Green is the head’s. Only its norm was read, so no weight is drawn.",
     shared > 1 ? `${shared} heads share the rows of k_proj and v_proj.` : "",
     `Norm: the root of the sum of squares; as initialised it is ${model.get("initial_norm").toFixed(2)}, the upright mark.`,
   ].filter(Boolean).join(" ");

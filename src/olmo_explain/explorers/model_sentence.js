@@ -1,7 +1,7 @@
 // The sentence of the live figure: a field, what else to try, and the slider that pulls the halves of one
 // apart. In a page of the book what a reader types is kept for the other chapters.
 
-const HIGH = 132; // pixels: of more lines the field scrolls
+const HIGH = 198; // pixels: of more lines the field scrolls
 
 /** `changed()` hears of another text by the reader's hand; `engine()` is the page's, if it is there. */
 function sentencePanel(model, { go, engine, changed }) {

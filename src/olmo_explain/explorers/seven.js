@@ -31,7 +31,7 @@ function sliceCard(name, { norm, spectrum, slice, recorded, initial, say }) {
     means[Math.floor((row * down) / rows) * across + Math.floor((column * across) / columns)] += Math.abs(value) / ((rows * columns) / means.length);
   });
   const most = means.reduce((a, b) => Math.max(a, b), 0) || 1;
-  const canvas = make("canvas", { role: "img", ariaLabel: `${name}: ${count(rows)} by ${count(columns)} numbers, the darker, the larger.` });
+  const canvas = make("canvas", { role: "img", ariaLabel: `${name}: ${count(rows)} by ${count(columns)} numbers, the stronger, the larger.` });
   const point = (event) => {
     const at = cellAt(canvas, event);
     const [row, column] = [Math.floor((at[0] * rows) / down), Math.floor((at[1] * columns) / across)];
