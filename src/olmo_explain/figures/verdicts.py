@@ -39,7 +39,7 @@ def draw_verdicts(
     slips = ", ".join(f"{slip} {len(ids)}" for slip, ids in corrected.items())
     return drawing.picture(
         f"The {reproduced + wrong + recorded} statements of {title}",
-        f"A square for each statement. {reproduced} are pale: they hold. {wrong} are strong, in rows "
-        f"by what went wrong: {slips}. {recorded} are empty: they take the real weights, or that "
-        "day.",
+        f"A square for each statement. {reproduced} are pale: they hold. {wrong} are strong, in "
+        f"rows by what went wrong: {slips}. {recorded} are empty: they take the real weights, or "
+        "that day.",
     )
