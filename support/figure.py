@@ -60,7 +60,7 @@ def seen(token: str) -> str:
     return token.replace(" ", "␣").replace("\n", "↵")
 
 
-def likely(tiny, logits: torch.Tensor, count: int = 6) -> dict[str, float]:
+def likely(tiny, logits: torch.Tensor, count: int = 5) -> dict[str, float]:
     shares, ids = logits.softmax(-1).topk(count)
     tokens = [seen(token) for token in pieces(tiny[1], ids.tolist())]
     return dict(zip(tokens, (100 * shares).tolist(), strict=True))

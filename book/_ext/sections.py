@@ -73,6 +73,8 @@ def text(section: nodes.section) -> str:
         nonlocal folds
         if isinstance(node, nodes.raw):
             folds += node.astext().count("<details") - node.astext().count("</details")
+        elif isinstance(node, nodes.table):
+            pass  # its cells in a row are no sentence
         elif isinstance(node, (nodes.Text, nodes.TextElement)):
             seen = (
                 part for part in node.findall(nodes.Text) if not isinstance(part.parent, nodes.raw)

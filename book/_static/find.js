@@ -57,7 +57,9 @@
     const finds = terms.flatMap((words) => words.map((one) => one.find));
     const first = finds.map((one) => text.search(one)).filter((at) => at >= 0)[0] ?? 0;
     const from = first < 70 ? 0 : text.indexOf(" ", first - 60) + 1;
-    const piece = `${from ? "… " : ""}${text.slice(from, from + 180)}${text.length > from + 180 ? " …" : ""}`;
+    const isCut = text.length > from + 180;
+    const to = isCut ? text.lastIndexOf(" ", from + 180) : text.length;
+    const piece = `${from ? "… " : ""}${text.slice(from, to)}${isCut ? " …" : ""}`;
     const all = new RegExp(finds.map((one) => `${one.source}[\\p{L}\\p{N}]*`).join("|"), "giu");
     const nodes = [];
     let at = 0;
@@ -80,8 +82,8 @@
     const count = `${found.length} section${found.length === 1 ? "" : "s"}`;
     const parts = [
       isPart ? `No section has all of these words; ${count} with some of them` : `${count} found`,
-      others.length ? `, looking for ${others.slice(0, 4).join(", ")} too` : "",
-      found.length > MOST ? `; the best ${MOST}` : "",
+      found.length > MOST ? `, the best ${MOST} shown` : "",
+      others.length ? `. Also looked for: ${others.join(", ")}` : "",
     ];
     const said = found.length
       ? `${parts.join("")}.`
@@ -93,8 +95,8 @@
     }
     place.append(make("ol", { className: "oe-results" }, ...found.slice(0, MOST).map((section) => {
       const [to, page, title, text] = section;
-      const where = title === page ? [] : [`${page} · `];
-      return make("li", {}, make("a", { href: up + to }, make("strong", {}, title), make("span", {}, ...where, ...excerpt(text, terms))));
+      const name = title === page ? title : `${page} › ${title}`;
+      return make("li", {}, make("a", { href: up + to }, make("strong", {}, name), make("span", {}, ...excerpt(text, terms))));
     })));
   }
 

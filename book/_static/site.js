@@ -41,6 +41,11 @@
     for (const cell of wide) seen.observe(cell);
   }
 
+  // The theme marks the section last seen, at the top of a page too, which is above all of them.
+  addEventListener("scroll", () => {
+    if (scrollY < 80) for (const link of document.querySelectorAll(".oe-contents a.active")) link.classList.remove("active");
+  }, { passive: true });
+
   // "Type your own sentence" leads to the figure; with the script, into its field.
   document.querySelector('a[href="#your-sentence"]')?.addEventListener("click", (event) => {
     const field = document.querySelector("#your-sentence textarea");

@@ -30,7 +30,7 @@ def expected(tiny, text: str) -> list[list]:
     model, tokenizer = tiny
     with torch.no_grad():
         logits = model(tokenizer(text, return_tensors="pt").input_ids, use_cache=False).logits
-    shares, ids = logits[0, -1].softmax(-1).topk(6)
+    shares, ids = logits[0, -1].softmax(-1).topk(5)
     tokens = [re.sub(r"\n", "↵", tokenizer.decode([id]).replace(" ", "␣")) for id in ids.tolist()]
     return [[token, 100 * share] for token, share in zip(tokens, shares.tolist(), strict=True)]
 
@@ -38,10 +38,10 @@ def expected(tiny, text: str) -> list[list]:
 def check_bars(page, expected: list[list]) -> None:
     tokens = json.dumps([token for token, _ in expected], separators=(",", ":"), ensure_ascii=False)
     page.wait_for_function(
-        f"() => JSON.stringify(({BARS})().slice(0, 6).map(([token]) => token)) === {tokens!r}"
+        f"() => JSON.stringify(({BARS})().slice(0, 5).map(([token]) => token)) === {tokens!r}"
     )
     shown = page.evaluate(BARS)
-    assert [share for _, share in shown[:6]] == pytest.approx([s for _, s in expected], abs=0.06)
+    assert [share for _, share in shown[:5]] == pytest.approx([s for _, s in expected], abs=0.06)
 
 
 def test_the_model_speaks(engine_page, overheard, tiny):

@@ -238,7 +238,8 @@ def test_only_a_table_wider_than_a_phone_becomes_a_stack():
     wide = html_table(("field", "what it is"), ("`f`", "a sentence " * 5), ("`g`", ""))
     assert stacked(wide) == wide  # two columns, of which one can break
     wide = html_table(
-        ("field", "in json", "what it is"), ("D", "num_hidden_layers", "ten words " * 5)
+        ("field", "in json", "what it is", "where"),
+        ("D", "num_hidden_layers", *["ten words " * 5] * 2),
     )
     page = stacked(wide)
     assert page.startswith('<table data-stacks="">')

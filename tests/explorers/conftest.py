@@ -116,9 +116,11 @@ def known(browser: Browser, publish, tiny) -> Iterator[Callable[..., Page]]:
     def open_page(*explorers, text: str) -> Page:
         ids = tiny[1](text)["input_ids"]
         saved = json.dumps({"text": text, "ids": ids, "tokens": pieces(tiny[1], ids)})
-        context.add_init_script(f"localStorage['olmo-explain.sentence'] ??= {json.dumps(saved)}")
         page = context.new_page()
         page.goto(publish(*explorers, live=True).as_uri())
+        # No init script: Chromium then hides from this page, at times, what other tabs keep.
+        page.evaluate("saved => localStorage.setItem('olmo-explain.sentence', saved)", saved)
+        page.reload()
         return page
 
     yield open_page

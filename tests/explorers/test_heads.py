@@ -47,7 +47,8 @@ def flip(page: Page) -> Locator:
 def check_bars(page: Page, tiny, expected: torch.Tensor) -> None:
     best = expected.topk(5)
     names = [tiny[1].decode(at).replace(" ", "␣").replace("\n", "↵") for at in best.indices]
-    expect(page.locator(".oe-bars code").first).to_have_text(names[0])
+    for at, name in enumerate(names):
+        expect(page.locator(".oe-bars code").nth(at)).to_have_text(name)
     shown = bars(page)
     assert list(shown)[:5] == names
     for name, share in zip(names, best.values.tolist(), strict=True):

@@ -104,6 +104,7 @@ def test_the_menu_breaks_it_as_python_does_and_mends_it(figure, tiny):
             *_, last = known_faults(config)[fault][0].walk(weights, ids)
         check_bars(figure, likely(tiny, last.tensor[0, -1]))
         assert bars(figure) != right
+        assert "␣France" in bars(figure) and len(bars(figure)) == 6  # in its place, or the last
         expect(positions.locator(".oe-note")).to_contain_text(f"{fault}: {FAULTS[fault].says}.")
         expect(figure.locator(".oe-readout")).to_contain_text("␣France 73.2% →")
     figure.get_by_role("button", name="Mend it").click()

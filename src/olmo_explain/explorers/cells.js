@@ -2,7 +2,10 @@
 // chooses a cell.
 
 const NAME = 13; // pixels that a name beside a row takes
-const PRINTED = { width: 38, most: 400 }; // from this width on a cell shows its number, if they are few
+const PRINTED = { width: 40, most: 400 }; // from this width on a cell shows its number, if they are few
+
+/** A number as it is printed in a cell: three decimals at most. */
+const brief = (number) => (Math.abs(number) < 1 ? Number(number.toFixed(3)).toString().replace("-", "−") : few(number, 3));
 
 /** `pick(row, column)`: what was chosen. `hover(row, column)`: what the pointer is on; (null) where it leaves. */
 function cells({ pick, hover = () => {} }) {

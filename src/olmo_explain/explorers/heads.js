@@ -9,7 +9,7 @@ const COLOUR = [
 ];
 const SCORED = ["induction", "previous"]; // in the order of heads.py
 const MANY = 64; // heads: of more no pattern is a tile beside all others
-const HIGH = 140; // pixels of the arcs
+const HIGH = 120; // pixels of the arcs
 const THIN = 22; // pixels of a token, at least
 
 // -- a run: tokens, what each head gives to each key, what comes next -----------------------------------

@@ -3,6 +3,7 @@
 
 const OPEN = 132; // pixels that the open layer is high
 const ARC = { least: 0.1, most: 4 }; // of a closed layer: shares that are drawn, and how many
+const NAME = 13; // pixels from an upright name to the next
 
 /** Where everything is: tokens from left to right, rows from top to bottom, for a width in pixels. */
 function layout(width, tokens, kinds, open) {
@@ -12,7 +13,6 @@ function layout(width, tokens, kinds, open) {
   const names = tokens.map((token) => short(token));
   const longest = Math.max(...names.map((name) => [...name].length));
   const upright = longest * 7.4 + 8 > column;
-  const sparse = upright && column < 11;
   const top = upright ? Math.min(longest, 9) * 7.4 + 12 : 22; // else the chips above are the names
   const height = kinds.length > 12 ? 13 : narrow ? 22 : 26;
   const rows = [{ name: "embedding", y: top, height }];
@@ -23,7 +23,7 @@ function layout(width, tokens, kinds, open) {
   const last = rows.at(-1);
   rows.push({ name: "final_norm", y: last.y + last.height, height });
   const x = (t) => left + (t + 0.5) * column;
-  return { width, narrow, left, right, column, names, upright, sparse, top, rows, x, bottom: rows.at(-1).y + height + 2 };
+  return { width, narrow, left, right, column, names, upright, top, rows, x, bottom: rows.at(-1).y + height + 2 };
 }
 
 /**
@@ -103,7 +103,8 @@ function modelMap(model, { shown, go }) {
       parts.push(label);
       if (open) {
         const sees = kinds[layer] === "sliding_attention" ? `window of ${model.get("sliding_window")}` : "sees all";
-        if (!narrow) parts.push(svg("text", { x: 8, y: row.y + 37, class: "oe-map-kind" }, sees));
+        if (!narrow) parts.push(svg("text", { x: 8, y: row.y + 37, class: "oe-map-kind" }, sees),
+          svg("text", { x: 8, y: row.y + 54, class: "oe-map-kind" }, "grey: others"));
         parts.push(svg("text", { x: narrow ? 2 : 8, y: row.y + row.height - 20, class: "oe-map-row oe-map-chosen" },
           `${narrow ? "head " : "Head "}${head}${isOff(layer, head) ? (narrow ? " off" : ", off") : ""}`));
       }
@@ -132,10 +133,10 @@ function modelMap(model, { shown, go }) {
         for (const [key, share] of strongest(answer, row.layer))
           parts.push(arc(x(answer.at), x(key), row.y + row.height - 4, row.height - 9, share));
     }
-    const named = (t) => !place.sparse || t === looker || t === answer.at || targets.slice(0, 2).includes(t);
-    for (let t = 0, busy = -Infinity; t < answer.ids.length; t++) {
-      if (!place.upright || !named(t) || (place.sparse && x(t) - busy < 11)) continue;
-      if (place.sparse) busy = x(t);
+    const named = []; // what is looked at comes first, then whatever has room beside it
+    for (const t of new Set([looker, answer.at, ...targets, ...answer.ids.keys()]))
+      if (place.upright && named.every((other) => Math.abs(x(other) - x(t)) >= NAME)) named.push(t);
+    for (const t of named) {
       const kind = `oe-map-name${t === looker ? " oe-map-chosen" : ""}${t > answer.at ? " oe-map-later" : ""}`;
       parts.push(svg("text", { transform: `translate(${x(t) + 4},${place.top - 6}) rotate(-90)`, class: kind }, place.names[t]));
     }

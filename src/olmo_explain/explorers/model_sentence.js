@@ -29,7 +29,7 @@ function sentencePanel(model, { go, engine, changed }) {
     page().forget();
     field.focus({ preventScroll: true });
   }, { className: "oe-button oe-chip" });
-  const keeping = make("p", { className: "oe-note oe-row", hidden: true }, make("span"), forget);
+  const keeping = make("p", { className: "oe-note oe-row oe-model-keeps", hidden: true }, make("span"), forget);
   const node = make("div", { className: "oe-model-sentence" }, labelled("Your sentence", field), field, note, keeping, tries, pull);
   if (!model.get("has_tokenizer")) {
     node.replaceChildren(note);
@@ -56,10 +56,12 @@ function sentencePanel(model, { go, engine, changed }) {
     if (!ids.length || text === model.get("own_text")) page().forget();
     else page().set(text, ids, ids.map((id) => tokenizer.piece(id)));
   }
+  const offer = () => (mine.hidden = !kept || kept.text === model.get("text"));
   const unfollow = !model.get("in_page") ? () => {} : follow((sentence) => {
     const before = kept;
     kept = sentence;
-    mine.hidden = keeping.hidden = !kept;
+    keeping.hidden = !kept;
+    offer();
     keeping.firstChild.textContent = page().isKept()
       ? "Your sentence is kept in this browser, for the chapters. Nothing is sent."
       : "This browser keeps nothing: your sentence is gone when you leave the page. Nothing is sent.";
@@ -88,6 +90,7 @@ function sentencePanel(model, { go, engine, changed }) {
       field.style.height = "auto";
       field.style.height = `${Math.min(field.scrollHeight + 2, HIGH)}px`;
     }
+    offer();
     const at = apart.indexOf(model.get("text"));
     pull.hidden = at < 0;
     if (at >= 0) {

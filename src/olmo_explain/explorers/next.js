@@ -5,7 +5,7 @@ const isBroken = ({ rope = "per-layer", fault = "" }) => rope !== "per-layer" ||
 
 function nextPanel() {
   const list = make("ol", { className: "oe-bars", ariaLabel: "The most likely next tokens" });
-  const rows = Array.from({ length: BARS + 1 }, () => {
+  const rows = Array.from({ length: BARS }, () => {
     const [token, bar, tick, share] = [make("code"), make("i"), make("b"), make("span", { className: "oe-share" })];
     const node = make("li", {}, token, make("span", { className: "oe-track", ariaHidden: "true" }, bar, tick), share);
     list.append(node);
@@ -21,7 +21,7 @@ function nextPanel() {
     title.textContent = answer.at === answer.ids.length - 1 ? "The next token" : `The next token after ${short(answer.tokens[answer.at])}`;
     const shown = next.tokens.slice(0, BARS).map((token, i) => ({ token, share: next.shares[i], before: next.before[i] }));
     const isMissing = changed && !shown.some(({ token }) => token === intact.token);
-    if (isMissing) shown.push({ token: intact.token, before: intact.shares[0], share: intact.shares[1] });
+    if (isMissing) shown[BARS - 1] = { token: intact.token, before: intact.shares[0], share: intact.shares[1] };
     rows.forEach(({ node, token, bar, tick, share }, i) => {
       node.classList.toggle("oe-empty", !shown[i]);
       if (!shown[i]) return;

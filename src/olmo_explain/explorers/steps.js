@@ -197,7 +197,7 @@ function render({ model, el }) {
     const called = heads > 1 ? `${shown.name}, head ${place.head}` : shown.name;
     grid.show({ rows, columns, row: place.token, column: place.number, upright: isKey, rowNames: names,
       of: [run.id, shown.name, l, place.head, isDark()], columnNames: isKey ? names : numbered, colour: coloured(values, hidden, scale, columns),
-      text: (row, column) => (hidden(row * columns + column) ? "" : few(values[row * columns + column], 3)),
+      text: (row, column) => (hidden(row * columns + column) ? "" : brief(values[row * columns + column])),
       isStrong: (row, column) => Math.abs(values[row * columns + column]) > (isDark() ? 0.4 : 0.65) * scale,
       label: `${called}: ${rows} ${isKey ? "queries" : "tokens"} by ${columns} ${isKey ? "keys" : "numbers"}, from ${few(least)} to ${few(most)}.` });
     below.hidden = least >= 0;

@@ -55,7 +55,7 @@
   const KEY = "olmo-explain.sentence";
   const hearing = new Set();
   let own = kept();
-  let isKept = true; // what is there was read from where it is kept
+  let isKept = true; // what is there was read there
 
   function kept() {
     try {
@@ -63,7 +63,7 @@
       const isSound = text && typeof text === "string" && ids.every(Number.isInteger) && tokens.length === ids.length;
       return isSound ? { text, ids, tokens } : null;
     } catch {
-      return null; // nothing is kept, or the browser keeps nothing for a page
+      return null; // nothing is kept, or may be
     }
   }
 
@@ -81,11 +81,13 @@
     return isKept;
   }
 
-  addEventListener("storage", ({ key }) => { // in another tab, where it was kept already
-    if (key !== KEY && key !== null) return;
+  function again() {
     own = kept();
     for (const listener of [...hearing]) listener(own);
-  });
+  }
+  // Kept in another tab, or while this page was left.
+  addEventListener("storage", ({ key }) => (key === KEY || key === null) && again());
+  addEventListener("pageshow", ({ persisted }) => persisted && isKept && again());
 
   const sentence = {
     /** { text, ids, tokens }, or null where the reader has typed none. */
