@@ -45,15 +45,6 @@ function labelled(text, control) {
   return make("label", { htmlFor: control.id }, text);
 }
 
-/** A menu that shows and sets one trait. */
-function menu(model, trait, { label, options }) {
-  const select = make("select", {});
-  for (const [value, text] of options) select.append(make("option", { value }, text));
-  const node = make("div", { className: "oe-control" }, labelled(label, select), select);
-  select.addEventListener("change", () => choose(model, { [trait]: select.value }));
-  return { node, show: () => (select.value = model.get(trait)) };
-}
-
 function choose(model, changes) {
   for (const [trait, value] of Object.entries(changes)) model.set(trait, value);
   model.save_changes();

@@ -91,7 +91,7 @@ function gridPanel(model, { go, heads }) {
 
 /** The numbers of one value, of the chosen head where it has heads: a row for each token. */
 function valuesPanel(model, { go }) {
-  const step = menu(model, "step", { label: "Value", options: model.get("steps").map((name) => [name, name]) });
+  const step = wholeMenu(model, "step", { label: "Value", groups: [["", model.get("steps").map((name) => [name, name])]] });
   const canvas = make("canvas", { role: "img" });
   const marker = make("div", { className: "oe-frame" });
   const [note, read] = [make("p", { className: "oe-note" }), make("span", { className: "oe-model-number" })];
