@@ -115,10 +115,13 @@
       });
   }
 
-  // Once the page is read, and before the deferred scripts run, which DOMContentLoaded waits for.
+  // Once the page is read, and before the deferred scripts run, which DOMContentLoaded waits for: on the
+  // front page, and where a link leads to a place below them. Else they are far down, and wait for the page.
   const drawAll = () => {
     awakenAll();
-    scripts(VIEW).forEach(draw);
+    const views = scripts(VIEW);
+    if (document.querySelector(".oe-front") || location.hash || document.readyState === "complete") views.forEach(draw);
+    else addEventListener("load", () => views.forEach((view) => setTimeout(draw, 0, view)), { once: true });
   };
   if (document.readyState !== "loading") drawAll();
   else {

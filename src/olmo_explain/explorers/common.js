@@ -36,7 +36,7 @@ const visible = (token) =>
   token.replace(/ /g, "␣").replace(/\n/g, "↵").replace(UNSEEN, escaped);
 
 /** A whole number with thousands separators. */
-const count = (n) => n.toLocaleString("en");
+const { format: count } = new Intl.NumberFormat("en");
 
 let controlCount = 0;
 

@@ -66,8 +66,11 @@ const rest = (node, isIdle) => (node.ariaDisabled = String(Boolean(isIdle)));
 
 /** The accent as numbers, for what is painted: a canvas inherits no colour. */
 const ink = () => (isDark() ? [79, 209, 181] : [11, 107, 94]);
-const isDark = () =>
-  document.documentElement.dataset.theme === "dark" || document.body.dataset.jpThemeLight === "false";
+let dark = null; // known while something is painted: to ask for each pixel is slow
+const isDark = () => {
+  if (dark === null) queueMicrotask(() => (dark = null));
+  return (dark ??= document.documentElement.dataset.theme === "dark" || document.body.dataset.jpThemeLight === "false");
+};
 
 const ground = () => (isDark() ? [28, 37, 35] : [238, 243, 241]);
 
