@@ -73,10 +73,10 @@ def _added(
     scale = (ADDED_FLOOR - ADDED_TOP) / max(*attention, *mlp)
     width = column * 0.36
     drawing.text(LEFT, ADDED_TOP - 16, "what each layer adds", weight=600)
-    drawing.rect(LEFT + 204, ADDED_TOP - 28, 13, 13, fill=ACCENT)
-    drawing.text(LEFT + 222, ADDED_TOP - 16, "attention")
-    drawing.rect(LEFT + 312, ADDED_TOP - 28, 13, 13, strength=0.45)
-    drawing.text(LEFT + 330, ADDED_TOP - 16, "MLP")
+    drawing.rect(LEFT + 184, ADDED_TOP - 28, 13, 13, fill=ACCENT)
+    drawing.text(LEFT + 202, ADDED_TOP - 16, "attention")
+    drawing.rect(LEFT + 284, ADDED_TOP - 28, 13, 13, strength=0.45)
+    drawing.text(LEFT + 302, ADDED_TOP - 16, "MLP")
     drawing.path(f"M{LEFT} {ADDED_FLOOR}H{LEFT + column * len(mlp):.4g}", strength=0.4, thick=1)
     for layer, pair in enumerate(zip(attention, mlp, strict=True)):
         x = LEFT + column * layer + column * 0.1

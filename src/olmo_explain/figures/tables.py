@@ -29,7 +29,9 @@ class Table:
     caption: str
 
     def _repr_html_(self) -> str:
-        aligned = [' class="oe-number"' if numeric else "" for numeric in self._numeric()]
+        # The first column names the rows, and stands at the left, whatever it holds.
+        numeric = [False, *self._numeric()[1:]]
+        aligned = [' class="oe-number"' if right else "" for right in numeric]
         head = "".join(
             f'<th scope="col"{align}>{html.escape(name)}</th>'
             for name, align in zip(self.columns, aligned, strict=True)
