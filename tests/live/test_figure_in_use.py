@@ -158,6 +158,22 @@ def test_the_keyboard_reaches_everything(figure):
     assert {"radio", "switch", "button", "range"} <= reached
 
 
+def test_the_focus_stays_in_the_figure_as_the_model_arrives(page, folder):
+    page.goto((folder / "light.html").as_uri())
+    figure = page.locator(".oe-model")
+    say(figure, "My own sentence")
+    page.goto("about:blank")
+    waiting = []
+    page.route("**/tiny/3.js*", lambda route: waiting.append(route))
+    page.goto((folder / "light.html").as_uri())
+    figure.get_by_label("␣France", exact=True).focus()
+    expect(figure.locator(".oe-model-busy")).to_contain_text("part 7 of 8")
+    expect(figure.locator(":focus")).to_have_count(1)
+    waiting[0].continue_()
+    expect(figure.get_by_label("Your sentence")).to_have_value("My own sentence")
+    expect(figure.locator(".oe-chips input:checked")).to_be_focused()
+
+
 def test_what_is_shown_bears_its_own_names_until_the_model_is_there(page, folder):
     """Numbers of layer 7 are never called those of the layer that was asked for meanwhile."""
     waiting = []
@@ -218,6 +234,7 @@ def test_the_sentence_is_kept_taken_up_once_and_forgotten(page, folder):
     expect(field).to_have_value("I gave you a horse, you gave me a")
     figure.get_by_role("button", name="Yours").click()
     expect(field).to_have_value("My own sentence")
+    expect(figure.locator(".oe-chips input:checked")).to_be_focused()
     figure.get_by_role("button", name="Forget it").click()
     expect(field).to_have_value(NEAR)
     expect(field).to_be_focused()

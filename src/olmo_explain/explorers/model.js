@@ -172,7 +172,13 @@ function render({ model, el }) {
   for (const event of ["click", "focusin"]) root.addEventListener(event, () => live.open(), { once: true });
   for (const event of ["click", "input"]) root.addEventListener(event, sentence.settle, { once: true });
 
+  /** What has the focus may go: a slider that this sentence has not, a button that has done its work. */
   function draw() {
+    const focused = root.contains(document.activeElement) && document.activeElement;
+    redraw();
+    if (focused && !focused.checkVisibility()) tokens.focus();
+  }
+  function redraw() {
     const ready = live.refresh();
     const answer = shown();
     root.setAttribute("aria-busy", String(live.isBusy()));

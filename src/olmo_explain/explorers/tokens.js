@@ -7,7 +7,9 @@ function chips(model, { go, trait = "at" }) {
   const step = (by) => () => go({ [trait]: shownAt + by });
   const [earlier, later] = [button("Earlier token", step(-1)), button("Later token", step(1))];
   let [made, shownAt] = [null, 0];
+  const focus = () => line.children[shownAt]?.firstChild.focus({ preventScroll: true });
   const show = (answer) => {
+    const focused = line.contains(document.activeElement);
     shownAt = answer.at ?? 0;
     if (!made || !same(made, answer.tokens)) {
       line.replaceChildren(...answer.tokens.map((token, t) => {
@@ -22,6 +24,7 @@ function chips(model, { go, trait = "at" }) {
     const chosen = line.children[shownAt];
     if (!chosen) return;
     chosen.firstChild.checked = true;
+    if (focused) focus(); // it may be a token of the sentence before
     const [left, right] = [chosen.offsetLeft - line.offsetLeft, chosen.offsetLeft - line.offsetLeft + chosen.offsetWidth];
     if (left < line.scrollLeft || right > line.scrollLeft + line.clientWidth) line.scrollLeft = left - line.clientWidth / 2;
   };
@@ -30,5 +33,5 @@ function chips(model, { go, trait = "at" }) {
     line.classList.toggle("oe-aligned", !upright);
     line.style.padding = upright ? "" : `4px ${right}px 0 ${left}px`;
   };
-  return { node: line, buttons: [earlier, later], align, show };
+  return { node: line, buttons: [earlier, later], align, show, focus };
 }
