@@ -42,9 +42,11 @@
   }
 
   // The theme marks the section last seen, at the top of a page too, which is above all of them.
-  addEventListener("scroll", () => {
+  // It may do so after the last step of a smooth scroll.
+  const unmark = () => {
     if (scrollY < 80) for (const link of document.querySelectorAll(".oe-contents a.active")) link.classList.remove("active");
-  }, { passive: true });
+  };
+  for (const event of ["scroll", "scrollend"]) addEventListener(event, unmark, { passive: true });
 
   // "Type your own sentence" leads to the figure; with the script, into its field.
   document.querySelector('a[href="#your-sentence"]')?.addEventListener("click", (event) => {

@@ -1,4 +1,4 @@
-"""The step explorer on its page, opened as a file: it answers as Python does.
+"""All explorers side by side, and the step explorer on its page: it answers as Python does.
 
 The head explorer is in tests/book/test_pages.py, the others in files of their own.
 """
@@ -10,8 +10,10 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 import olmo_explain as oe
+from olmo_explain import explorers
 from olmo_explain.by_hand import STEPS
 from olmo_explain.errors import OutOfRange
+from olmo_explain.explorers.shared import Explorer
 from olmo_explain.running import NEAR, prompt_ids
 
 # A choice is drawn in the next frame, and may then change what the other controls allow.
@@ -23,6 +25,14 @@ CLICK = """(canvas, [row, column]) => {
     canvas.dispatchEvent(new MouseEvent("click", { clientX, clientY }));
 }"""
 TYPE = "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }"
+
+# What each element of the explorers looks like, but for sizes in pixels, which follow from it.
+LOOKS = """() => [...document.querySelectorAll('.oe *')].map((node) => {
+    const style = getComputedStyle(node), sizes = /size|width|height|origin|inset|top|left|rows/;
+    const looks = [...style].filter((name) => !sizes.test(name));
+    return [node.localName, node.className.baseVal ?? node.className]
+        .concat(looks.map((name) => `${name}: ${style[name]}`)).join('; ');
+})"""
 
 
 @pytest.fixture
@@ -117,3 +127,35 @@ def test_python_knows_the_choice_and_refuses_others():
     with pytest.raises(OutOfRange, match=r"no layer 8"):
         oe.explore_heads("tiny", layer=8)
     assert oe.explore_steps("tiny", layer=3, step="pattern").at == list(STEPS).index("pattern")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "02_weights_on_disk",
+        "05_attention",
+        "06_positions",
+        "11_one_head",
+        "12_flops",
+        "13_the_report",
+    ],
+)
+def test_an_explorer_looks_the_same_beside_any_other(chapter, name, width):
+    for door in explorers.__all__:
+        getattr(explorers, door)  # it is loaded when it is asked for
+    kinds = [Explorer]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    sheets = [vars(kind)["_css"] for kind in kinds if "_css" in vars(kind)]
+    assert len(sheets) == 7
+    page = chapter(name)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(reduced_motion="reduce")
+    page.locator(".oe").first.scroll_into_view_if_needed()
+    page.evaluate(DRAWN)
+    before = page.evaluate(LOOKS)
+    assert before
+    page.add_style_tag(content="\n".join(sheets))
+    page.evaluate(DRAWN)
+    assert page.evaluate(LOOKS) == before

@@ -61,7 +61,7 @@ function tensorMenu(model, rows, go) {
 }
 
 function render({ model, el }) {
-  keepKeys(el);
+  hold(el, "bytes");
   const rows = rowsOf(model, (arrived, parts) => say(`Loading tiny: ${arrived} of ${parts} parts.`));
   let [drawn, fetching, hovered, problem] = [null, null, null, ""];
 

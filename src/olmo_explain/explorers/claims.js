@@ -98,7 +98,7 @@ function nothing(model, search) {
 }
 
 function render({ model, el }) {
-  keepKeys(el);
+  hold(el, "claims");
   const [claims, sections, slips] = ["claims", "sections", "slips"].map((trait) => model.get(trait));
   const texts = claims.map(({ id, statement, claimed, measured, verdict, how, why }) =>
     plain([id, statement, claimed, measured, verdict, how, why].join("\n")));

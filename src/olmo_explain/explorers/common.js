@@ -50,8 +50,12 @@ function choose(model, changes) {
   model.save_changes();
 }
 
-/** JupyterLab takes a key for itself, a "d" even, unless the element that has the focus says otherwise. */
-function keepKeys(el) {
+/**
+ * What holds an explorer, from the start: its style sheet is for what lies in there. JupyterLab takes a key
+ * for itself, a "d" even, unless the element that has the focus says otherwise.
+ */
+function hold(el, name) {
+  el.classList.add(`oe-in-${name}`);
   el.addEventListener("focusin", ({ target }) => target.setAttribute("data-lm-suppress-shortcuts", "true"));
 }
 

@@ -312,7 +312,7 @@ function memoryPanel(readout) {
 }
 
 function render({ model, el }) {
-  keepKeys(el);
+  hold(el, "costs");
   const spoken = status();
   const readout = pointedAt();
   const plain = (options) => Object.entries(options).map(([value, [text, hint]]) => [value, text, hint]);

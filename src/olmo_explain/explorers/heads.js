@@ -298,7 +298,7 @@ function effect({ next, intact }, off) {
 const heardOf = (node) => node.textContent.replaceAll("␣", "").replaceAll("↵", "new line");
 
 function render({ model, el }) {
-  keepKeys(el);
+  hold(el, "heads");
   const [kinds, H, hasText] = [model.get("layer_types"), model.get("heads"), model.get("ids").length > 0];
   const norms = numbers(model.get("norms"), Float32Array);
   const norm = (projection, layer, head) =>

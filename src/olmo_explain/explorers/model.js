@@ -100,7 +100,7 @@ function readout(model, answer, map) {
 }
 
 function render({ model, el }) {
-  keepKeys(el);
+  hold(el, "model");
   const go = (changes) => choose(model, changes);
   const spoken = status();
   const name = model.get("name").split(" ")[0];

@@ -95,7 +95,7 @@ function outline({ x, y }, distances, values) {
 }
 
 function render({ model, el }) {
-  keepKeys(el);
+  hold(el, "rope");
   const [yarn, headDim, longest, sees] = ["yarn", "head_dim", "max_position", "window"].map((trait) => model.get(trait));
   const turns = frequencies(yarn, headDim);
   const [read, trained] = [longest + 1, yarn.original_max_position_embeddings];

@@ -55,8 +55,13 @@ def script(*names: str) -> str:
 
 
 def style(*names: str) -> str:
-    """The style sheet of one explorer: colours and letters, what all share, then its own parts."""
-    return "\n".join([LOOK, *(_text(f"{name}.css") for name in ("common", *names))])
+    """The style sheet of one explorer: colours and letters, what all share, then its own parts.
+
+    It holds inside that explorer alone, the last of the names: a page has several, and their sheets
+    come in any order. (In them " *:is" and not " :is": minifiers take a nested " :" for a value's.)
+    """
+    rules = "\n".join(_text(f"{name}.css") for name in ("common", *names))
+    return f"{LOOK}\n:where(.oe-in-{names[-1]}) {{\n{rules}\n}}"
 
 
 def _text(filename: str) -> str:

@@ -118,7 +118,7 @@ function headTiles(model, { go }) {
 }
 
 function render({ model, el }) {
-  keepKeys(el);
+  hold(el, "steps");
   const go = (changes) => choose(model, changes);
   const [kinds, steps] = [model.get("layer_types"), model.get("steps")];
   const saved = savedRun(model);

@@ -108,7 +108,8 @@ def plot_roofline(
     for it in timed:
         x, y = chart.x(it.intensity), chart.y(it.flops_per_second / 1e9)
         drawing.circle(x, y, 5, fill=ACCENT)
-        drawing.text(x + 9, y + 15, f"{it.rows:,}", size=SMALL, colour=ACCENT, weight=600)
+        rows = f"{it.rows:,}"
+        drawing.text(x, y + 24, rows, anchor="middle", size=SMALL, colour=ACCENT, weight=600)
     if timed:
         drawing.circle(330, 307, 5, fill=ACCENT)
         drawing.text(344, 312, "measured, rows", size=SMALL, colour=ACCENT)

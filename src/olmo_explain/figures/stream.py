@@ -86,7 +86,7 @@ def _added(
             drawing.rect(start, ADDED_FLOOR - high, width, high, fill=fill, strength=strength)
             if value == max(kind):
                 end, side = (start + width, "end") if kind is attention else (start, "start")
-                said = f"{value:.2f}".lstrip("0")
+                said = f"{value:.2f}"
                 drawing.text(end, ADDED_FLOOR - high - 5, said, anchor=side, weight=600)
         drawing.text(
             x + width + 1,
