@@ -77,7 +77,9 @@ def _path(named: type) -> tuple[str, bool]:
 def _entry(name: str, thing: object) -> str:
     if not inspect.isclass(thing):
         return f".. autofunction:: {name}"
-    return f".. autoclass:: {name}\n   :members:"
+    # What a NamedTuple says of its fields is "Alias for field number 0".
+    fields = ", ".join(getattr(thing, "_fields", ()))
+    return f".. autoclass:: {name}\n   :members:" + (fields and f"\n   :exclude-members: {fields}")
 
 
 def _classes_named_by(thing: object) -> Iterator[type]:

@@ -133,7 +133,7 @@ def _exact(value: float) -> int | None:
 
 
 def _row(row: Sequence[str], aligned: Sequence[str]) -> str:
-    first, *others = map(html.escape, row)
+    first, *others = (_in_one_line(html.escape(cell)) for cell in row)
     cells = "".join(
         f"<td{align}>{cell}</td>" for cell, align in zip(others, aligned[1:], strict=True)
     )
@@ -145,3 +145,8 @@ def _are_numbers(values: Iterable[Any]) -> bool:
     return bool(there) and all(
         isinstance(value, int | float) and not isinstance(value, bool) for value in there
     )
+
+
+def _in_one_line(cell: str) -> str:
+    """Breaks no shape, and no number before its sign."""
+    return cell.replace(" × ", "&nbsp;×&nbsp;").replace(" %", "&nbsp;%")
