@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from support.site import transferred
 
 from olmo_explain import explore_heads, head_norms, load
+from olmo_explain.report import ALL_CLAIMS
 from olmo_explain.running import FAR
 
 PHONE, DESK = 390, 1280
@@ -193,6 +194,10 @@ def test_paper_holds_what_a_reader_reads(book, page):
         for explorer in page.locator(".oe").all():
             assert explorer.is_visible(), name
     assert printed
+    page.goto((book.html / "notebooks" / "13_the_report.html").as_uri())
+    lines = page.locator(".oe-claims-group summary, .oe-claims-group details > dl").all()
+    assert sum(line.is_visible() for line in lines) == len(ALL_CLAIMS)
+    expect(page.locator("div.cell:has(.oe-claims) + div.cell")).to_be_hidden()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(DESK, "light")])
