@@ -43,9 +43,10 @@ function values({ verdict, claimed, measured }) {
 
 function claimLine(claim) {
   const { id, statement, claimed, measured, verdict, how, why, chapter } = claim;
-  const said = { Reported: claimed, Measured: verdict === "recorded" ? "" : measured, Why: why, "How checked": how };
+  const options = how.split(/(--\w+)/).map((part, at) => (at % 2 ? make("span", {}, part) : part)); // none is broken in two
+  const said = { Reported: [claimed], Measured: [verdict === "recorded" ? "" : measured], Why: [why], "How checked": options };
   const about = make("dl", { className: "oe-claims-about" });
-  for (const [name, text] of Object.entries(said)) if (text) about.append(make("dt", {}, name), make("dd", {}, text));
+  for (const [name, parts] of Object.entries(said)) if (parts.some(Boolean)) about.append(make("dt", {}, name), make("dd", {}, ...parts));
   about.append(make("dt", {}, "Shown in"), make("dd", {}, chapterLink(chapter)),
     make("dt", {}, "Its name"), make("dd", {}, make("code", {}, id)));
   const summary = make("summary", {}, mark(verdict),

@@ -251,7 +251,7 @@ function shareChart(model, readout) {
           svg("line", { class: "oe-chart-half", x1: left, x2: right, y1: y(0.5), y2: y(0.5) }),
           ...drawn.toReversed().map(({ values }, i) => path(values.map(([n, share]) => [x(n), y(share)]), kinds[drawn.length - 1 - i])),
           ...(isBeyond ? [] : [upright(x(seq), top, bottom, "oe-chart-at")]), ...marks, ...drawn.map(label),
-          isBeyond ? said(`beyond this axis: ${percent(drawn[0].share(seq))} →`, right, bottom - 7, "end", "oe-chart-beyond")
+          isBeyond ? said(`beyond this axis: ${percent(drawn[0].share(seq))} →`, left + 8, y(0.88), "start", "oe-chart-beyond")
             : svg("circle", { cx: x(seq), cy: y(drawn[0].share(seq)), r: 5, class: "oe-chart-here" })],
         label: `Attention’s share against positions, ${CONVENTION[at.convention][0]}, beside the ${AGAINST[now.against][1]}. ` +
           drawn.map(({ name, share, crossing }) => `In ${name} ${percent(share(seq))} at ${count(seq)}, half ` +
