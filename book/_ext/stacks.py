@@ -1,6 +1,7 @@
 """A table wider than a phone becomes a stack there: each row a card, each value with its name.
 
-In any table a long name may break behind a point, an underscore or a stroke, and nowhere else.
+In any table a long name may break behind a point, an underscore or a stroke, and nowhere else; a
+command breaks between its words, a short one not at all.
 
 Whether it fits follows from its words, since CSS cannot ask. A cell carries the name of its column,
 which the style sheet writes before it.
@@ -15,7 +16,9 @@ TABLE = re.compile(r"<table(?: [^>]*)?>.*?</table>", re.DOTALL)
 ROW = re.compile(r"<tr[ >].*?</tr>", re.DOTALL)
 CELL = re.compile(r"<(t[hd])((?: [^>]*)?)>(.*?)</\1>", re.DOTALL)
 TAG = re.compile(r"<[^>]*>|\\[()]")
-LONG = re.compile(r"(?<![\w./<&])[\w./]{20,}(?![^<]*>)")
+LONG = re.compile(r"(?<![\w./*<&])[\w./*]{20,}(?![^<]*>)")
+CODE = re.compile(r'<code class="(?=docutils literal)(.*?)</code>', re.DOTALL)
+SHORT = 16  # letters of code that stay in one line
 ACROSS = 47  # letters side by side on a phone, all columns together
 WISH = 16  # letters that a column of sentences should have before it breaks them
 
@@ -26,6 +29,7 @@ def stacked(body: str) -> str:
 
 def _table(table: str) -> str:
     table = LONG.sub(lambda name: re.sub(r"[._/](?=\w)", r"\g<0><wbr>", name[0]), table)
+    table = CODE.sub(_short, table)
     head, found, body = table.partition("</thead>")
     names = [_text(cell) for _, _, cell in CELL.findall(head)]
     rows = [[_text(cell) for _, _, cell in CELL.findall(row)] for row in ROW.findall(body)]
@@ -47,6 +51,10 @@ def _named(cell: re.Match, name: str) -> str:
     kind, given, inside = cell.groups()
     named = f' data-of="{html.escape(name)}"' if _text(inside) else ""  # an empty one is left out
     return f"<{kind}{given}{named}><div>{inside}</div></{kind}>"
+
+
+def _short(code: re.Match) -> str:
+    return f'<code class="oe-short {code[1]}</code>' if len(_text(code[0])) <= SHORT else code[0]
 
 
 def _wide(name: str, cells: tuple[str, ...]) -> int:
