@@ -65,6 +65,12 @@ class WebKit:
         self._environment, self._until_the_end = environment, until_the_end
 
     def new_page(self, *, viewport: ViewportSize) -> Page:
+        try:
+            return self._new_page(viewport)
+        except requests.Timeout:  # of some hundred drivers one never answers: the next does
+            return self._new_page(viewport)
+
+    def _new_page(self, viewport: ViewportSize) -> Page:
         running = self._until_the_end.enter_context(ExitStack())
         # One driver for several pages, one after the other, hung in one of thirty.
         page = Page(running.enter_context(_driver(self._environment)), running.close)

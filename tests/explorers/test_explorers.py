@@ -26,12 +26,15 @@ CLICK = """(canvas, [row, column]) => {
 }"""
 TYPE = "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }"
 
-# What each element of the explorers looks like, but for sizes in pixels, which follow from it.
+# What each element of the explorers looks like, but for its size, which follows from that.
 LOOKS = """() => [...document.querySelectorAll('.oe *')].map((node) => {
-    const style = getComputedStyle(node), sizes = /size|width|height|origin|inset|top|left|rows/;
-    const looks = [...style].filter((name) => !sizes.test(name));
-    return [node.localName, node.className.baseVal ?? node.className]
-        .concat(looks.map((name) => `${name}: ${style[name]}`)).join('; ');
+    const style = getComputedStyle(node);
+    return [node.localName, node.className.baseVal ?? node.className].concat(['display', 'position',
+        'flex', 'flexFlow', 'gridTemplateAreas', 'gap', 'alignItems', 'justifyContent', 'order',
+        'padding', 'margin', 'border', 'borderRadius', 'background', 'color', 'font', 'opacity',
+        'whiteSpace', 'textAlign', 'overflow', 'overflowWrap', 'cursor', 'fill', 'stroke',
+        'outline', 'visibility', 'zIndex', 'minHeight', 'minWidth',
+        'boxShadow'].map((name) => style[name]));
 })"""
 
 
